@@ -1,0 +1,1 @@
+"""Domain packages: one room per science."""

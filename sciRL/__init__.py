@@ -1,0 +1,1 @@
+"""sciRL: reinforcement learning for science with verifiers that can be trusted."""

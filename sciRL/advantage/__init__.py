@@ -1,0 +1,1 @@
+"""Advantage estimators and credit assignment, one file each."""

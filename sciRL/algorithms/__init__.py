@@ -1,0 +1,1 @@
+"""Algorithms: supervised fine-tuning, policy optimisation, preference optimisation."""

@@ -1,0 +1,36 @@
+"""Algorithm: all that a run knows of what it drives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
+
+Metrics: TypeAlias = dict[str, float]
+
+
+class Algorithm(Protocol):
+    """One learner: a language-model trainer, a tabular Q-learner, a GFlowNet.
+
+    A run calls `iterate` until its step budget is spent. Everything that influences a later
+    iteration must be in `state_dict`, so that a resumed run is the uninterrupted run bit for bit.
+    """
+
+    def iterate(self) -> Metrics:
+        """Do one training step and return its metrics."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything but the policy's weights (optimiser, generators, counters, buffers)."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
+        ...
+
+    def save_policy(self, folder: Path) -> None:
+        """Write the policy so that it can be loaded again (language models: Hugging Face layout)."""
+        ...
+
+    def load_policy(self, folder: Path) -> None:
+        """Restore the policy's weights written by `save_policy`."""
+        ...

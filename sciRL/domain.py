@@ -1,0 +1,141 @@
+"""Domain: a field's parts in one object, found by name through entry points."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from sciRL.errors import UserError
+from sciRL.score import Score
+from sciRL.task import Task
+from sciRL.verification.base import Rubric
+
+ENTRY_POINT_GROUP = "sciRL.domains"
+
+
+@dataclass(frozen=True)
+class Demonstration:
+    """A task with an answer to imitate: what supervised fine-tuning learns from."""
+
+    task: Task
+    answer: str
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The whole-token strings of a domain's answer and prompt texts, for models made from scratch.
+
+    The tokenizer splits by longest match over `tokens`; text that no token covers becomes `<unk>`.
+    """
+
+    tokens: tuple[str, ...]
+
+
+@dataclass
+class BuildReport:
+    """What a dataset builder did: rows read and kept, rows dropped by reason, splits, output folder."""
+
+    out: Path
+    read: int = 0
+    kept: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
+    splits: dict[str, int] = field(default_factory=dict)
+    examples: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Record:
+    """One scored sample of an evaluation."""
+
+    task: Task
+    answer: str
+    score: Score
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure of the report: a title, a caption, and inline SVG or HTML (self-contained)."""
+
+    title: str
+    caption: str
+    html: str
+
+
+class Domain(ABC):
+    """What a domain package offers; `DOMAIN` in `domains/<name>/__init__.py` is an instance.
+
+    `options` below is always an instance of `Options` (the recipe's `domain:` section, validated).
+    """
+
+    name: str
+    title: str
+    Options: type[BaseModel]
+    recipes: Path
+    disclaimer: str = ""
+
+    @abstractmethod
+    def build(self, source: str, out: Path, options: Mapping[str, str]) -> BuildReport:
+        """Turn a source file or folder into a dataset folder with a manifest."""
+
+    @abstractmethod
+    def check(self, folder: Path) -> list[str]:
+        """Return the problems of a dataset folder, one line each; empty when it is sound."""
+
+    @abstractmethod
+    def tasks(self, data: Path, split: str, options: Any) -> Sequence[Task]:
+        """Return the tasks of a split ("train", "validation" or "test")."""
+
+    @abstractmethod
+    def demonstrations(self, data: Path, split: str, options: Any, seed: int) -> Sequence[Demonstration]:
+        """Return tasks with answers to imitate."""
+
+    @abstractmethod
+    def rubric(self, data: Path | None, options: Any, preset: str | None = None) -> Rubric:
+        """Return a rubric (the default reward, or a named preset)."""
+
+    @abstractmethod
+    def vocabulary(self, data: Path, options: Any) -> Vocabulary:
+        """Return the token strings for a from-scratch model."""
+
+    @abstractmethod
+    def default_data(self) -> Path:
+        """Return the embedded dataset folder that is used when no data is given."""
+
+    def summarize(self, records: Sequence[Record], data: Path | None, options: Any) -> dict[str, float]:
+        """Return domain metrics of an evaluation (diversity, distribution shift); keys are metric names."""
+        return {}
+
+    def figures(self, arms: Mapping[str, Sequence[Record]], data: Path | None, options: Any) -> list[Figure]:
+        """Return the report's domain figures; `arms` maps an arm's name to its evaluation records."""
+        return []
+
+    def export_samples(self, records: Sequence[Record], folder: Path) -> list[Path]:
+        """Write the samples in the field's own file format and return the paths."""
+        return []
+
+
+def domain_names() -> list[str]:
+    """Return the names of the installed domains."""
+    return sorted(point.name for point in entry_points(group=ENTRY_POINT_GROUP))
+
+
+def load_domain(name: str) -> Domain:
+    """Import and return a domain; an unknown name or a missing extra raises `UserError`."""
+    points = {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
+    if name not in points:
+        raise UserError(f"unknown domain {name!r}; installed: {', '.join(sorted(points)) or 'none'}")
+    try:
+        domain = points[name].load()
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"domain {name!r} needs the package {error.name!r}: install it with pip install 'sciRL[{name}]'"
+        ) from error
+    if not isinstance(domain, Domain):
+        raise UserError(f"entry point {name!r} must be a Domain instance; found {type(domain).__name__}")
+    return domain

@@ -1,0 +1,1 @@
+"""The learner: scoring passes, updates, optimiser and schedules."""

@@ -1,0 +1,1 @@
+"""Language models, tokenizers and small networks."""

@@ -1,0 +1,1 @@
+"""Loss terms, one file each, and their aggregation over the global batch."""

@@ -1,0 +1,1 @@
+"""Verifiers, rubrics, answer parsing and the worker pool."""
