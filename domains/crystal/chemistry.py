@@ -14,7 +14,7 @@ from functools import lru_cache
 from itertools import combinations
 from math import gcd
 
-from domains.crystal.elements import elements
+from domains.crystal.element_facts import element_facts
 
 MAX_COMBINATIONS = 200_000
 """Limit on the partial sums that one composition may cost; beyond it the answer is 'not decided', never a hang."""
@@ -66,7 +66,7 @@ def parse_formula(formula: str) -> dict[str, int] | None:
     end = 0
     for match in _TERM.finditer(text):
         element, count = match["element"], int(match["count"] or match["times"] or 1)
-        if match.start() != end or count == 0 or (element and element not in elements()):
+        if match.start() != end or count == 0 or (element and element not in element_facts()):
             return None
         end = match.end()
         if element:
@@ -96,7 +96,7 @@ def neutrality(composition: Mapping[str, int]) -> Neutrality:
 
 @lru_cache(maxsize=65536)
 def _neutrality(counts: tuple[tuple[str, int], ...]) -> Neutrality:
-    facts = elements()
+    facts = element_facts()
     if any(element not in facts for element, _ in counts):
         return Neutrality(False, "none")
     if len(counts) == 1:
@@ -126,7 +126,7 @@ Assignment = tuple[tuple[str, tuple[int, ...]], ...]
 
 def _options(element: str, count: int, mixed: bool) -> dict[int, list[tuple[int, ...]]]:
     """Return the total charges that `count` atoms of an element may carry, each with the states behind it."""
-    states = elements()[element].states
+    states = element_facts()[element].states
     totals: dict[int, list[tuple[int, ...]]] = {}
     if not mixed:
         for state in states:
@@ -139,9 +139,7 @@ def _options(element: str, count: int, mixed: bool) -> dict[int, list[tuple[int,
     return totals
 
 
-def _assignments(
-    counts: tuple[tuple[str, int], ...], mixed: str | None, budget: int
-) -> tuple[list[Assignment], int]:
+def _assignments(counts: tuple[tuple[str, int], ...], mixed: str | None, budget: int) -> tuple[list[Assignment], int]:
     """Return the neutral assignments (at most 64 a partial charge) and what is left of the budget."""
     partial: dict[int, list[Assignment]] = {0: [()]}
     for element, count in counts:
@@ -163,9 +161,10 @@ def _assignments(
 
 def _pauling(states: Assignment) -> bool | None:
     """Whether every cation is less electronegative than every anion; None when an electronegativity is unknown."""
-    cations, anions = [], []
+    cations: list[float] = []
+    anions: list[float] = []
     for element, values in states:
-        electronegativity = elements()[element].electronegativity
+        electronegativity = element_facts()[element].electronegativity
         if electronegativity is None:
             return None
         (cations if values[0] > 0 else anions).append(electronegativity)

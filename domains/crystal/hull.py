@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from domains.crystal.chemistry import parse_formula, reduced_counts
-from domains.crystal.elements import elements
+from domains.crystal.element_facts import element_facts
 from sciRL.errors import UserError
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Hull:
 
     @classmethod
     def from_rows(cls, rows: Iterable[Mapping[str, Any]], name: str = "dataset") -> Hull:
-        """Make a partial hull from dataset rows with `formula` and `e_form` (eV/atom); rows without `e_form` are skipped.
+        """Make a partial hull from dataset rows with `formula` and `e_form` (eV/atom); rows without one are skipped.
 
         Raises:
             UserError: a formula that cannot be read, with the row's number.
@@ -158,7 +158,7 @@ class Hull:
             raise UserError(f"hull {self.name!r} has no entry with {', '.join(missing)}: no energy above hull")
         if len(composition) == 1:
             return e_form_per_atom
-        from pymatgen.core import Composition
+        from pymatgen.core.composition import Composition
 
         diagram = self._diagram(frozenset(composition))
         return e_form_per_atom - float(diagram.get_hull_energy_per_atom(Composition(dict(composition))))
@@ -168,7 +168,7 @@ class Hull:
             self._cache.move_to_end(system)
             return self._cache[system]
         from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
-        from pymatgen.core import Composition
+        from pymatgen.core.composition import Composition
 
         entries = [PDEntry(Composition(symbol), 0.0) for symbol in sorted(system)]
         for part, members in self._by_system.items():
@@ -186,7 +186,7 @@ class Hull:
 def _read_formula(text: str, where: str) -> dict[str, int]:
     counts = parse_formula(text)
     if counts is None:
-        known = f"elements {next(iter(elements()))} to {list(elements())[-1]} with integer counts"
+        known = f"elements {next(iter(element_facts()))} to {list(element_facts())[-1]} with integer counts"
         raise UserError(f"{where}: formula must be {known}; found {text!r}")
     return counts
 
