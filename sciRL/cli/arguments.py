@@ -1,0 +1,62 @@
+"""Arguments that several verbs share."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from sciRL.domain import Domain
+from sciRL.errors import UserError
+
+
+def add_domain(parser: argparse.ArgumentParser) -> None:
+    """Add the positional name of a domain."""
+    parser.add_argument("domain", help="a domain's name, as `scirl domains` lists them")
+
+
+def add_overrides(parser: argparse.ArgumentParser) -> None:
+    """Add trailing `section.key=value` arguments."""
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings that replace the recipe's")
+
+
+def add_data(parser: argparse.ArgumentParser) -> None:
+    """Add `--data`."""
+    parser.add_argument(
+        "--data", type=Path, help="a dataset folder made by `scirl data build` (default: the domain's embedded data)"
+    )
+
+
+def recipe_path(domain: Domain, recipe: str | None) -> Path | None:
+    """Return the file of a recipe: a path as it is, a bare name from the domain's presets.
+
+    Raises:
+        UserError: neither a file nor the name of a preset; the presets are listed.
+    """
+    if recipe is None:
+        return None
+    path = Path(recipe)
+    if path.suffix in (".yaml", ".yml") or path.parent != Path("."):
+        return path
+    presets = recipe_names(domain)
+    if recipe not in presets:
+        allowed = ", ".join(presets) or "none"
+        raise UserError(f"unknown recipe {recipe!r} of domain {domain.name!r}; presets: {allowed}, or a .yaml file")
+    return domain.recipes / f"{recipe}.yaml"
+
+
+def recipe_names(domain: Domain) -> list[str]:
+    """Return the names of a domain's presets."""
+    return sorted(path.stem for path in domain.recipes.glob("*.yaml"))
+
+
+def key_values(options: list[str] | None, flag: str) -> dict[str, str]:
+    """Return `key=value` texts as a dictionary; a malformed or repeated one raises `UserError`."""
+    found: dict[str, str] = {}
+    for option in options or []:
+        key, equals, value = option.partition("=")
+        if not equals or not key:
+            raise UserError(f"{flag} {option!r} must look like key=value")
+        if key in found:
+            raise UserError(f"{flag} {key} is given twice: {found[key]!r} and {value!r}")
+        found[key] = value
+    return found

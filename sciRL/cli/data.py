@@ -1,0 +1,54 @@
+"""`scirl data build` and `scirl data check`: from a user's file to a dataset folder."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from sciRL.cli.arguments import add_domain, key_values
+from sciRL.domain import BuildReport, load_domain
+from sciRL.errors import UserError
+
+HELP = "build a dataset folder from a file of your field, or check one"
+EXAMPLES = """examples:
+  scirl data build crystal mp_20.csv --out data/mp20
+  scirl data build crystal my_cifs/ --out data/mine --option workers=2
+  scirl data check crystal data/mp20"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the two actions and their arguments."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="{build,check}")
+    build = actions.add_parser("build", help="turn a source file or folder into a dataset folder")
+    add_domain(build)
+    build.add_argument("source", help="the file or folder to read (the domain says which formats it knows)")
+    build.add_argument("--out", type=Path, required=True, help="the dataset folder to make")
+    build.add_argument("--option", action="append", metavar="key=value", help="a builder's setting; repeatable")
+    check = actions.add_parser("check", help="list the problems of a dataset folder")
+    add_domain(check)
+    check.add_argument("folder", type=Path, help="the dataset folder")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Build or check; a folder with problems exits with 1."""
+    domain = load_domain(args.domain)
+    if args.action == "build":
+        report = domain.build(args.source, args.out, key_values(args.option, "--option"))
+        print("\n".join(_build_lines(report)))
+        return 0
+    if not args.folder.is_dir():
+        raise UserError(f"dataset folder {args.folder} does not exist")
+    problems = domain.check(args.folder)
+    print("\n".join(problems) if problems else f"{args.folder}: no problems found")
+    return 1 if problems else 0
+
+
+def _build_lines(report: BuildReport) -> list[str]:
+    lines = [f"{report.out}: kept {report.kept} of {report.read} rows"]
+    lines += [f"  {name:12s} {count}" for name, count in report.splits.items()]
+    if report.dropped:
+        lines.append("dropped:")
+        lines += [f"  {count:6d}  {reason}" for reason, count in sorted(report.dropped.items(), key=lambda x: -x[1])]
+    if report.examples:
+        lines += ["first row:", *(f"  {line}" for line in report.examples[0].splitlines())]
+    return lines

@@ -1,0 +1,53 @@
+"""`scirl verify`: score answers from any trainer or model, without training."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from sciRL.cli.arguments import add_data, add_domain, add_overrides
+from sciRL.domain import Domain, load_domain
+from sciRL.errors import UserError
+
+HELP = "score a file of answers with a domain's rubric"
+EXAMPLES = """each line of the input is a JSON object with an answer ("answer", "completion", "text" or "response")
+and its question ("id" of a dataset task, "task", or "prompt" and "reference").
+
+example:
+  scirl verify crystal answers.jsonl --out scores.jsonl --preset strict"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of a verification."""
+    add_domain(parser)
+    parser.add_argument("answers", type=Path, help="a JSON-lines file of answers")
+    parser.add_argument("--out", type=Path, required=True, help="the JSON-lines file of scores to write")
+    parser.add_argument("--preset", help="a rubric of the domain (default: its reward)")
+    parser.add_argument("--split", default="test", choices=("train", "validation", "test"), help="where ids are found")
+    add_data(parser)
+    add_overrides(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Score the file and print the summary."""
+    if not args.answers.is_file():
+        raise UserError(f"answers file {args.answers} does not exist")
+    domain = load_domain(args.domain)
+    options = domain_options(domain, args.overrides)
+    data = args.data or domain.default_data()
+
+    from sciRL.verification.runner import verify_file
+
+    tasks = {task.id: task for task in domain.tasks(data, args.split, options)}
+    summary = verify_file(domain.rubric(data, options, args.preset), tasks, args.answers, args.out)
+    for name, value in summary.items():
+        print(f"{name:16s} {value}")
+    return 0
+
+
+def domain_options(domain: Domain, overrides: list[str]) -> Any:
+    """Return the domain's options with `key=value` (or `domain.key=value`) settings applied."""
+    from sciRL.config import load_config
+
+    return load_config(domain.Options, None, [text.removeprefix("domain.") for text in overrides])
