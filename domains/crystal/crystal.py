@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,8 @@ _UNREDUCED = {
     "O": "O2", "N": "N2", "F": "F2", "Cl": "Cl2", "H": "H2",
 }  # fmt: skip
 _POLYANION_GAP = 1.65
+
+_Array = TypeVar("_Array", FloatArray, NDArray[np.int64])
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class PrimitiveCell(NamedTuple):
 class Crystal:
     """A crystal in the conventional cell of its space group.
 
-    `cell` is (a, b, c, alpha, beta, gamma) in angstrom and degrees. Views are computed once, on first use, and read-only.
+    `cell` is (a, b, c, alpha, beta, gamma) in angstrom and degrees. Views are computed on first use and read-only.
     """
 
     sg: int
@@ -95,9 +97,8 @@ class Crystal:
     @cached_property
     def numbers(self) -> NDArray[np.int64]:
         """Atomic numbers [n] in the order of `frac`."""
-        numbers = np.repeat([element_facts()[site.element].z for site in self.sites], [s.multiplicity for s in self.sites])
-        numbers.flags.writeable = False
-        return numbers
+        numbers = [element_facts()[element].z for element in self.species]
+        return _frozen(np.array(numbers, dtype=np.int64))
 
     @cached_property
     def composition(self) -> dict[str, int]:
@@ -160,7 +161,9 @@ class Crystal:
 
         if primitive:
             cell = self.primitive
-            return Structure(Lattice(cell.lattice), [int(z) for z in cell.numbers], cell.frac)
+            by_number = {element_facts()[symbol].z: symbol for symbol in self.elements}
+            symbols = [by_number[int(number)] for number in cell.numbers]
+            return Structure(Lattice(cell.lattice), symbols, cell.frac)
         return Structure(Lattice(self.lattice), self.species, self.frac)
 
     def to_cif(self) -> str:
@@ -232,6 +235,6 @@ def _reduce(composition: dict[str, int]) -> str:
     return "".join(symbol if count == 1 else f"{symbol}{count}" for symbol, count in counts) + polyanion
 
 
-def _frozen(array: FloatArray) -> FloatArray:
+def _frozen(array: _Array) -> _Array:
     array.flags.writeable = False
     return array

@@ -1,7 +1,7 @@
 """Wyckoff positions of the 230 space groups as exact affine forms in integer 24ths.
 
-An orbit point is `rotations[k] @ (x, y, z) + translations24[k] / 24 (mod 1)`. Because the forms are integers, the number of
-atoms never depends on how 1/3 was rounded. Setting: unique axis b, hexagonal axes for R groups, origin choice 2;
+An orbit point is `rotations[k] @ (x, y, z) + translations24[k] / 24 (mod 1)`. Because the forms are integers, the number
+of atoms never depends on how 1/3 was rounded. Setting: unique axis b, hexagonal axes for R groups, origin choice 2;
 conventional cell, centring included.
 
 >>> space_group(136).positions["f"].representative
@@ -17,7 +17,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property, lru_cache
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -50,8 +50,8 @@ _PRIMITIVE_ROWS: dict[str, list[list[Fraction]]] = {
 class WyckoffPosition:
     """One Wyckoff position: its orbit as `multiplicity` affine forms of the free coordinates.
 
-    `axes` are the indices (0 x, 1 y, 2 z) of the free coordinates, so `dof == len(axes)`; `rotations` is int [m,3,3] and
-    `translations24` is int [m,3] in 24ths; row 0 is the representative.
+    `axes` are the indices (0 x, 1 y, 2 z) of the free coordinates, so `dof == len(axes)`; `rotations` is int [m,3,3]
+    and `translations24` is int [m,3] in 24ths; row 0 is the representative.
     """
 
     letter: str
@@ -135,7 +135,7 @@ class SpaceGroup:
         """Primitive lattice vectors [3,3] (rows) in units of the conventional ones."""
         return np.array(_PRIMITIVE_ROWS[self.centring], dtype=np.float64)
 
-    @lru_cache(maxsize=None)  # noqa: B019  (groups live as long as the process)
+    @cache  # noqa: B019  (groups live as long as the process)
     def primitive_rows(self, letter: str) -> tuple[int, ...]:
         """Return the orbit rows of a position that are different atoms of the primitive cell."""
         position = self.positions[letter]
@@ -175,19 +175,19 @@ def full_cell(number: int, free: Sequence[float]) -> tuple[float, float, float, 
     )
 
 
-@lru_cache(maxsize=1)
+@cache
 def _table() -> dict[str, Any]:
     table: dict[str, Any] = json.loads(read_table("wyckoff_table.json"))
     return table
 
 
-@lru_cache(maxsize=1)
+@cache
 def group_by_symbol() -> dict[str, int]:
     """Return group numbers by Hermann-Mauguin symbol as the table writes it, for example "Fm-3m" -> 225."""
     return {entry["symbol"]: int(number) for number, entry in _table().items()}
 
 
-@lru_cache(maxsize=1)
+@cache
 def wyckoff_labels() -> tuple[str, ...]:
     """Return every multiplicity-and-letter label that occurs in some group, sorted ("1a", "1b", ..., "192l")."""
     labels = {(multiplicity, letter) for entry in _table().values() for letter, multiplicity, _ in entry["positions"]}
@@ -223,7 +223,7 @@ def _position(letter: str, multiplicity: int, text: str, rotations: IntArray, sh
     return WyckoffPosition(letter, multiplicity, text, axes, forms[first], offsets[first])
 
 
-@lru_cache(maxsize=GROUP_COUNT)
+@cache
 def space_group(number: int) -> SpaceGroup:
     """Return a space group, built on first use from the table and spglib's operations of its setting.
 

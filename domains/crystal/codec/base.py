@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Protocol
 
 from domains.crystal.crystal import Crystal
@@ -76,8 +77,6 @@ class Codec(Protocol):
 
 def check_cell(cell: tuple[float, ...], line: int) -> None:
     """Raise `CodecError` E_CELL_RANGE unless (a, b, c, alpha, beta, gamma) is a cell of sound size and shape."""
-    import math
-
     for length in cell[:3]:
         if not MIN_LENGTH <= length <= MAX_LENGTH:
             raise CodecError("E_CELL_RANGE", line, f"{length:g}", f"lengths from {MIN_LENGTH:g} to {MAX_LENGTH:g} A")

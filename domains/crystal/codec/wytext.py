@@ -8,9 +8,9 @@ Grammar (lines end with "\\n"; the final one is optional)::
     coord    = ["0"/"1"] "." 1*6DIGIT     ; 0 <= value < 1
     num      = int ["." 1*3DIGIT]
 
-Cell parameters by group: 1-2 a b c alpha beta gamma; 3-15 a b c beta; 16-74 a b c; 75-194 a c; 195-230 a. A site has as many
-coordinates as its position has free variables, in the order x, y, z. Without `formula_line` the text starts at "SG";
-with `cell_last` the cell line follows the sites.
+Cell parameters by group: 1-2 a b c alpha beta gamma; 3-15 a b c beta; 16-74 a b c; 75-194 a c; 195-230 a. A site has
+as many coordinates as its position has free variables, in the order x, y, z. Without `formula_line` the text starts
+at "SG"; with `cell_last` the cell line follows the sites.
 
 >>> WyText().decode("Ti4Ni4Sn4\\nSG 216\\nCELL 5.930\\nTi 4b\\nNi 4c\\nSn 4a").n_atoms
 12
@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from domains.crystal.codec.base import MAX_ATOMS, CodecError, check_cell
+from domains.crystal.codec.symmetrize import crystal_from_structure
 from domains.crystal.crystal import Crystal, Site, electronegativity_key
 from domains.crystal.element_facts import element_facts
 from domains.crystal.wyckoff import (
@@ -53,7 +54,7 @@ _SITE = re.compile(r"([A-Z][a-z]?) ([1-9][0-9]{0,2})([a-zA])((?: [01]?\.[0-9]{1,
 
 @dataclass(frozen=True)
 class WyText:
-    """The Wyckoff text codec; `formula_line` and `cell_last` choose the variant, and each variant reads only its own."""
+    """The Wyckoff text codec; `formula_line` and `cell_last` choose the variant, which reads only its own texts."""
 
     formula_line: bool = True
     cell_last: bool = False
@@ -68,8 +69,6 @@ class WyText:
 
         Raises `UserError` for disordered structures and for those that the format cannot hold.
         """
-        from domains.crystal.codec.symmetrize import crystal_from_structure
-
         return self.canonical(crystal_from_structure(structure, symprec))
 
     def decode(self, text: str) -> Crystal:
@@ -187,7 +186,8 @@ class _Reading:
 
     def crystal(self) -> Crystal:
         """Return the crystal of an error-free reading."""
-        assert self.group is not None and self.cell is not None
+        assert self.group is not None
+        assert self.cell is not None
         return Crystal(self.group.number, self.cell, tuple(self.sites))
 
     def _fail(self, code: str, line: int, found: str, expected: str) -> None:
@@ -221,7 +221,8 @@ class _Reading:
             return self._fail("E_CELL", number, line, expected)
         values = [float(value) for value in match[1].split()]
         if len(values) != len(names):
-            return self._fail("E_CELL_COUNT", number, line, f"{len(names)} values for group {self.group.number}: {expected}")
+            expected = f"{len(names)} values for group {self.group.number}: {expected}"
+            return self._fail("E_CELL_COUNT", number, line, expected)
         # Angles are held to 0.01 degree, as they are written, so that writing a cell never moves it out of range.
         values = [round(value, 2) if len(name) > 1 else value for name, value in zip(names, values, strict=True)]
         cell = full_cell(self.group.number, values)
