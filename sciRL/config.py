@@ -13,7 +13,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar, get_args
 
@@ -76,7 +76,12 @@ _scalar_rules(_Loader)
 _scalar_rules(_Dumper)
 
 
-def load_config(model_class: type[Model], recipe: Path | None, overrides: Sequence[str] = ()) -> Model:
+def load_config(
+    model_class: type[Model],
+    recipe: Path | None,
+    overrides: Sequence[str] = (),
+    prepare: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+) -> Model:
     """Return a validated configuration: the model's defaults, then the recipe, then the overrides.
 
     Args:
@@ -84,6 +89,7 @@ def load_config(model_class: type[Model], recipe: Path | None, overrides: Sequen
         recipe: a YAML file, or None for defaults only. Its key `extends: other.yaml` (a path beside it)
             names a recipe whose values it replaces key by key; lists are replaced whole.
         overrides: `a.b.c=value` texts; the value is read as YAML, `a.b=` sets null.
+        prepare: rewrites the plain data before validation (references between sections).
 
     Raises:
         UserError: one line for each problem (file, line, key, value, what is allowed).
@@ -91,7 +97,7 @@ def load_config(model_class: type[Model], recipe: Path | None, overrides: Sequen
     data, origins = read_recipe(recipe) if recipe is not None else ({}, {})
     for override in overrides:
         _apply_override(data, origins, override)
-    return validate_config(model_class, data, origins)
+    return validate_config(model_class, prepare(data) if prepare is not None else data, origins)
 
 
 def validate_config(

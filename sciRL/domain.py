@@ -111,6 +111,12 @@ class Domain(ABC):
         """Return domain metrics of an evaluation (diversity, distribution shift); keys are metric names."""
         return {}
 
+    def preference_pairs(
+        self, builder: str, records: Sequence[Record], data: Path, options: Any, seed: int
+    ) -> list[tuple[int, int]]:
+        """Return (chosen, rejected) record indices by one of the domain's own pair builders."""
+        raise UserError(f"domain {self.name!r} has no pair builder {builder!r}; allowed: best_vs_worst")
+
     def figures(self, arms: Mapping[str, Sequence[Record]], data: Path | None, options: Any) -> list[Figure]:
         """Return the report's domain figures; `arms` maps an arm's name to its evaluation records."""
         return []

@@ -15,6 +15,11 @@ class Algorithm(Protocol):
     iteration must be in `state_dict`, so that a resumed run is the uninterrupted run bit for bit.
     """
 
+    @property
+    def compute(self) -> int:
+        """What was spent so far, in the learner's unit (language models: token passes); equal-compute controls read it."""
+        ...
+
     def iterate(self) -> Metrics:
         """Do one training step and return its metrics."""
         ...

@@ -1,0 +1,86 @@
+"""Setting: what every language-model algorithm is given, put together once by the run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+
+from sciRL.domain import Domain
+from sciRL.learning.distributed import ProcessGroup
+from sciRL.models.loading import Policy
+from sciRL.rollout.base import SamplingParameters
+from sciRL.verification.pool import WorkerPool
+from sciRL.verification.runner import FailureMonitor
+
+
+class SamplingConfig(BaseModel):
+    """How answers are drawn."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    max_new_tokens: int = Field(256, ge=1)
+    """Longest answer in tokens."""
+    temperature: float = Field(1.0, ge=0)
+    """Softmax temperature; 0 is greedy."""
+    top_p: float = Field(1.0, gt=0, le=1)
+    """Nucleus mass; 1 is off. A policy trained on filtered samples is trained off-policy."""
+    top_k: int = Field(0, ge=0)
+    """Number of tokens kept; 0 is off."""
+
+    def parameters(self) -> SamplingParameters:
+        """Return the sampler's form."""
+        return SamplingParameters(self.max_new_tokens, self.temperature, self.top_p, self.top_k)
+
+
+class ComputeConfig(BaseModel):
+    """Where and in which precision the work is done; results do not depend on it beyond rounding."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    sampler: Literal["auto", "lean", "transformers", "vllm"] = "auto"
+    """Which sampler draws; auto takes the lean one where the model allows."""
+    sampler_dtype: Literal["float32", "bfloat16"] = "float32"
+    """Precision of the sampler's copy of the weights."""
+    autocast: Literal["none", "bfloat16"] = "none"
+    """Mixed precision of the training pass; meant for GPUs."""
+    max_tokens: int = Field(1024, ge=1)
+    """Largest padded micro-batch, in tokens."""
+    workers: int = Field(0, ge=0)
+    """Verifier processes; 0 verifies in the trainer's process."""
+    verifier_limit_s: float = Field(10.0, gt=0)
+    """Wall limit of one verification, seconds."""
+    max_failure_share: float = Field(0.01, ge=0, le=1)
+    """The run stops when more verifications than this fail (timeout or error)."""
+    constant_score_steps: int = Field(50, ge=2)
+    """The run stops when all scores of this many steps are equal."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Device of the policy."""
+
+    def torch_device(self) -> torch.device:
+        """Return the device, taking CUDA for auto when there is one."""
+        if self.device == "auto":
+            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device(self.device)
+
+    def autocast_dtype(self) -> torch.dtype | None:
+        """Return the autocast type, or None."""
+        return torch.bfloat16 if self.autocast == "bfloat16" else None
+
+
+@dataclass
+class Setting:
+    """The parts that the algorithms of one run share."""
+
+    domain: Domain
+    options: Any
+    data: Path
+    policy: Policy
+    pool: WorkerPool
+    monitor: FailureMonitor
+    processes: ProcessGroup
+    compute: ComputeConfig
+    seed: int

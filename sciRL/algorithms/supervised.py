@@ -1,0 +1,91 @@
+"""Supervised fine-tuning: cross-entropy on the answers of the domain's demonstrations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from sciRL.algorithms.base import Metrics
+from sciRL.algorithms.setting import Setting
+from sciRL.domain import Demonstration
+from sciRL.learning.learner import Learner
+from sciRL.learning.optimizer import OptimizerConfig
+from sciRL.models.loading import Policy, render_prompt
+from sciRL.models.weights import load_weights, save_weights
+from sciRL.objective.sft import CrossEntropy
+from sciRL.order import EpochOrder
+from sciRL.trajectory import Source, TrajectoryBatch
+
+
+class SupervisedConfig(BaseModel):
+    """Settings of supervised fine-tuning."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    algorithm: Literal["supervised"] = "supervised"
+    """Names this algorithm in a stage."""
+    batch_size: int = Field(64, ge=1)
+    """Demonstrations a step."""
+    optimizer: OptimizerConfig = OptimizerConfig(learning_rate=1e-5)
+    """Optimiser and schedule."""
+
+
+class SupervisedFineTuning:
+    """Minimises the mean over tokens of -log p(answer token | prompt, earlier tokens)."""
+
+    def __init__(self, setting: Setting, config: SupervisedConfig, total_steps: int) -> None:
+        self.setting, self.config = setting, config
+        domain = setting.domain
+        self.demonstrations = domain.demonstrations(setting.data, "train", setting.options, setting.seed)
+        self.order = EpochOrder(len(self.demonstrations), setting.seed)
+        self.learner = Learner(
+            setting.policy.model,
+            config.optimizer,
+            total_steps=total_steps,
+            max_tokens=setting.compute.max_tokens,
+            autocast=setting.compute.autocast_dtype(),
+            processes=setting.processes,
+        )
+        self.terms = [CrossEntropy("token-mean")]
+
+    def iterate(self) -> Metrics:
+        """Take one step on the next demonstrations."""
+        chosen = [self.demonstrations[index] for index in self.order.take(self.config.batch_size)]
+        batch = demonstration_batch(self.setting.policy, chosen)
+        metrics = self.learner.update(batch, self.terms)
+        metrics["length/mean"] = float(batch.action.sum()) / len(batch)
+        return metrics
+
+    @property
+    def compute(self) -> int:
+        """Token passes spent: 1 a sampled or scored token, 3 a trained one."""
+        return self.learner.compute
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the data position and the learner's state."""
+        return {"order": self.order.state_dict(), "learner": self.learner.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
+        self.order.load_state_dict(state["order"])
+        self.learner.load_state_dict(state["learner"])
+
+    def save_policy(self, folder: Path) -> None:
+        """Write the policy in Hugging Face layout."""
+        save_weights(self.setting.policy, folder)
+
+    def load_policy(self, folder: Path) -> None:
+        """Restore the weights from a folder written by `save_policy`."""
+        load_weights(self.setting.policy, folder)
+
+
+def demonstration_batch(policy: Policy, demonstrations: list[Demonstration]) -> TrajectoryBatch:
+    """Tokenise prompts and answers apart, append the end token, and lay them out as expert rows."""
+    prompts = [render_prompt(policy.tokenizer, item.task.prompt) for item in demonstrations]
+    answers = [
+        [*policy.tokenizer.encode(item.answer, add_special_tokens=False), policy.eos_ids[0]]
+        for item in demonstrations
+    ]
+    return TrajectoryBatch.from_rows(prompts, answers, list(range(len(prompts))), source=Source.EXPERT)
