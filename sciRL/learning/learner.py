@@ -303,4 +303,4 @@ def scored_positions(batch: TrajectoryBatch) -> tuple[Tensor, Tensor]:
 
 
 def _add(sums: dict[str, float], name: str, value: Tensor) -> None:
-    sums[name] = sums.get(name, 0.0) + float(value)
+    sums[name] = sums.get(name, 0.0) + float(value.detach())
