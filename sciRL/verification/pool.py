@@ -23,7 +23,7 @@ from sciRL.errors import UserError
 from sciRL.score import Score, Status
 from sciRL.verification.base import Item, PerItemVerifier, Rubric, Stage, Verifier, evaluate_stages
 from sciRL.verification.process import MAX_PROGRAMS, Chunk, WorkerProcess
-from sciRL.verification.worker import Program, ProgramStage, describe, judge, survives
+from sciRL.verification.worker import LEAK_SHARE, SHORT_OF_MEMORY, Program, ProgramStage, describe, judge, survives
 
 MAX_FAILED_STARTS = 3
 CHUNKS_PER_WORKER = 4
@@ -68,7 +68,7 @@ class WorkerPool:
         memory_limit_mb: private memory (MiB) that a worker may take beyond what its loaded verifiers need; more
             is a `MemoryError` in the verifier, so status `error` (Linux; None: no limit).
         chunk: most items sent to a worker at once.
-        recycle_after: replace a worker after this many items (None: only when its memory has grown by half
+        recycle_after: replace a worker after this many items (None: only when its memory has grown by a quarter
             of `memory_limit_mb`).
 
     Example:
@@ -207,7 +207,7 @@ class WorkerPool:
             return
         if kind == "loaded":
             process.programs.append(content[0])
-            process.loading, process.resident_after_load = None, content[1]
+            process.loading, process.memory_after_load = None, content[1]
             self._failed_starts = 0
         elif kind == "unloadable":
             raise UserError(f"verifier {'+'.join(batch.names)} cannot be loaded in a worker process: {content[1]}")
@@ -233,20 +233,21 @@ class WorkerPool:
             if self._worn_out(process, size):
                 self._discard(process)
 
-    def _worn_out(self, process: WorkerProcess, resident: int) -> bool:
+    def _worn_out(self, process: WorkerProcess, private: int) -> bool:
         if self.recycle_after is not None and process.items_done >= self.recycle_after:
             return True
         if self.memory_limit_mb is None:
             return False
-        return resident - process.resident_after_load > self.memory_limit_mb * (1 << 20) / 2
+        return private - process.memory_after_load > LEAK_SHARE * self.memory_limit_mb * (1 << 20)
 
     # -- misbehaviour --------------------------------------------------------------------------
 
     def _patience(self) -> float:
-        """Seconds until the next worker may be overdue."""
+        """Seconds until the next worker may be overdue; an item that starts just now may be within `wall_limit_s`."""
         deadlines = [process.deadline(self.wall_limit_s) for process in self._processes]
         now = time.monotonic()
-        return max(0.001, min((deadline - now for deadline in deadlines if deadline is not None), default=1.0))
+        due = min((deadline - now for deadline in deadlines if deadline is not None), default=self.wall_limit_s)
+        return min(self.wall_limit_s, max(0.001, due))
 
     def _enforce_limits(self, batch: _Batch) -> None:
         """Kill the workers that are overdue."""
@@ -277,8 +278,7 @@ class WorkerPool:
         if chunk is None or not chunk.unfinished:
             return
         suspects = chunk.unfinished if culprit is None else [culprit]
-        # A kill from outside (an operator, the kernel short of memory) says nothing about the item.
-        blameless = culprit is None or (not overdue and exit_code in _OUTSIDE_SIGNALS)
+        blameless = culprit is None or (not overdue and exit_code in _BLAMELESS_EXITS)
         if blameless and not batch.retried.issuperset(suspects):
             batch.retried.update(suspects)
             batch.queue.extendleft([position] for position in reversed(suspects))
@@ -343,7 +343,8 @@ class _FusedStages:
         return run
 
 
-_OUTSIDE_SIGNALS = (-signal.SIGKILL, -signal.SIGTERM)
+# A kill from outside (an operator, the kernel short of memory) or memory that earlier items kept: not the item's doing.
+_BLAMELESS_EXITS = (-signal.SIGKILL, -signal.SIGTERM, SHORT_OF_MEMORY)
 
 
 def _close_all(processes: list[WorkerProcess]) -> None:

@@ -75,7 +75,7 @@ class WorkerProcess:
         self.loading_since = 0.0
         self.programs: list[int] = []
         self.items_done = 0
-        self.resident_after_load = 0
+        self.memory_after_load = 0
 
     @property
     def pid(self) -> int:

@@ -33,6 +33,8 @@ FLUSH_S = 0.05
 MAX_RESULT_BYTES = 1 << 20
 PARENT_CHECK_S = 1.0
 PACKING = -1
+LEAK_SHARE = 0.25
+SHORT_OF_MEMORY = 77
 
 EncodedScore: TypeAlias = tuple[float | None, dict[str, float], str, str, dict[str, Any]]
 
@@ -103,6 +105,7 @@ class Worker:
         self._connection = connection
         self._memory = memory
         self._memory_limit_mb = memory_limit_mb
+        self._memory_after_load = 0
         self._programs: dict[int, Program] = {}
 
     def serve(self) -> None:
@@ -130,7 +133,8 @@ class Worker:
             self._send("unloadable", key, describe(error))
             return
         limit_memory(self._memory_limit_mb)
-        self._send("loaded", key, resident_bytes())
+        self._memory_after_load = private_bytes()
+        self._send("loaded", key, self._memory_after_load)
 
     def _chunk(self, serial: int, key: int, payload: bytes) -> None:
         try:
@@ -154,14 +158,21 @@ class Worker:
         for number, stage in enumerate(program):
             _PROGRESS.pack_into(self._memory, 0, serial, index, number, since)
             score = judge(stage.verifier, task, answer)
+            if score.status is Status.ERROR and "MemoryError" in score.reason and self._has_leaked():
+                os._exit(SHORT_OF_MEMORY)
             row.append(encode(score))
             if not survives(score, stage.gate):
                 break
         return row
 
+    def _has_leaked(self) -> bool:
+        """Whether earlier items kept memory that the present one may have needed."""
+        limit = (self._memory_limit_mb or 0) * (1 << 20)
+        return private_bytes() - self._memory_after_load > LEAK_SHARE * limit
+
     def _flush(self, serial: int, rows: list[list[EncodedScore]], done: bool) -> None:
         _PROGRESS.pack_into(self._memory, 0, serial, PACKING, 0, time.monotonic())
-        self._send("scores", serial, pack(rows), done, resident_bytes() if done else 0)
+        self._send("scores", serial, pack(rows), done, private_bytes() if done else 0)
 
 
 def pack(rows: list[list[EncodedScore]]) -> list[tuple[int, bytes]]:
@@ -190,25 +201,17 @@ def limit_memory(limit_mb: int | None) -> None:
     """
     hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
     soft = hard
-    if limit_mb is not None and (used := _private_bytes()) is not None:
+    if limit_mb is not None and (used := private_bytes()):
         soft = used + limit_mb * (1 << 20)
         if hard != resource.RLIM_INFINITY:
             soft = min(soft, hard)
     resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 
-def _private_bytes() -> int | None:
-    with contextlib.suppress(OSError), open("/proc/self/status") as status:
-        for line in status:
-            if line.startswith("VmData:"):
-                return int(line.split()[1]) * 1024
-    return None
-
-
-def resident_bytes() -> int:
-    """Return the resident memory of this process, 0 where /proc is missing."""
+def private_bytes() -> int:
+    """Return the private memory of this process (data and stack), 0 where /proc is missing."""
     with contextlib.suppress(OSError), open("/proc/self/statm") as statm:
-        return int(statm.read().split()[1]) * mmap.PAGESIZE
+        return int(statm.read().split()[5]) * mmap.PAGESIZE
     return 0
 
 
