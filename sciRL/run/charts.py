@@ -101,7 +101,8 @@ def bar_chart(title: str, bars: Sequence[Bar], x_range: tuple[float, float] | No
         parts.append(
             f'<text x="{label_width - 8}" y="{y + 12}" text-anchor="end">{escape(bar.label)}</text>'
             f'<rect x="{x0:.1f}" y="{y}" width="{max(1.0, x1 - x0):.1f}" height="16" rx="2" '
-            f'fill="var(--series-{bar.series % 8 + 1})" fill-opacity="0.82"><title>{escape(_bar_tip(bar))}</title></rect>'
+            f'fill="var(--series-{bar.series % 8 + 1})" fill-opacity="0.82">'
+            f"<title>{escape(_bar_tip(bar))}</title></rect>"
             f"{_whisker(frame, bar, y + 8)}"
             f'<text x="{width - 6}" y="{y + 12}" text-anchor="end">{bar.value:.3g}</text>'
         )

@@ -13,6 +13,7 @@ from typing import Any, TextIO
 SHOWN = {
     "loss": "loss",
     "reward/mean": "reward",
+    "held_out/pass_rate": "held-out pass rate",
     "length/mean": "length",
     "kl": "KL",
     "entropy": "entropy",

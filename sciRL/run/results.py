@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from sciRL.domain import Record
+from sciRL.domain import Figure, Record
 from sciRL.errors import UserError
 from sciRL.run.directory import write_text
 from sciRL.run.metrics import read_jsonl
@@ -120,6 +120,18 @@ def load_arms(folder: Path) -> dict[str, ArmResult]:
             item["name"], item["role"], item["description"], item["compute"], records, item["metrics"]
         )
     return arms
+
+
+def save_figures(folder: Path, figures: Sequence[Figure]) -> None:
+    """Write the domain's figures beside the results, so that a report can be made again without the domain."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / "figures.json", json.dumps([asdict(figure) for figure in figures], ensure_ascii=False) + "\n")
+
+
+def load_figures(folder: Path) -> list[Figure]:
+    """Return what `save_figures` wrote; none when it was not called."""
+    path = folder / "figures.json"
+    return [Figure(**item) for item in json.loads(path.read_text(encoding="utf-8"))] if path.is_file() else []
 
 
 def record_to_dict(record: Record) -> dict[str, Any]:
