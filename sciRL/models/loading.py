@@ -6,7 +6,7 @@ import copy
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -283,7 +283,7 @@ def render_prompt(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message
     return start + tokenizer.encode(text, add_special_tokens=False)
 
 
-def decode_completion(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
+def decode_completion(tokenizer: PreTrainedTokenizerBase, ids: Iterable[int]) -> str:
     """Return the text of sampled ids without the special tokens at its end.
 
     Special tokens elsewhere stay visible, so that a verifier sees all that was sampled.
