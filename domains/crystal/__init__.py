@@ -77,6 +77,14 @@ class CrystalDomain(Domain):
 
         return summarize(records, data or self.default_data())
 
+    def preference_pairs(
+        self, builder: str, records: Sequence[Record], data: Path, options: CrystalOptions, seed: int
+    ) -> list[tuple[int, int]]:
+        """Return preference pairs by PLaID++'s `basic`, `tiered` or `space_group` builder (see `pairs`)."""
+        from domains.crystal.reward import pair_indices
+
+        return pair_indices(builder, records, seed)
+
     def figures(self, arms: Mapping[str, Sequence[Record]], data: Path | None, options: CrystalOptions) -> list[Figure]:
         """Return the report's figures: space groups, elements, templates, cell sizes, unit cells, e_hull."""
         from domains.crystal.figures import make_figures

@@ -119,7 +119,7 @@ def build(source: str, out: Path, options: Mapping[str, str]) -> BuildReport:
     parts = _split(rows, own_splits, settings)
     manifest = _manifest(opened, settings, parts, drops, read)
     _write(out, parts, manifest)
-    examples = [f"{reason}: {item}" for reason, items in drops.ids.items() for item in items[:3]]
+    examples = [rows[0].text for rows in parts.values() if rows]
     sizes = {split: len(part) for split, part in parts.items()}
     return BuildReport(out, read, sum(sizes.values()), dict(drops.counts), sizes, examples)
 
@@ -168,7 +168,7 @@ def _convert(rows: Sequence[SourceRow], settings: BuildSettings) -> Iterator[Cry
     import multiprocessing
 
     # "spawn" starts clean processes: forking one that holds torch threads can deadlock.
-    pool = multiprocessing.get_context("spawn").Pool(settings.workers, _ignore_interrupt)
+    pool = multiprocessing.get_context("spawn").Pool(settings.workers, _start_worker)
     try:
         yield from _with_progress(pool.imap(convert_chunk, arguments), len(rows))
         pool.close()
@@ -178,9 +178,11 @@ def _convert(rows: Sequence[SourceRow], settings: BuildSettings) -> Iterator[Cry
         pool.join()
 
 
-def _ignore_interrupt() -> None:
+def _start_worker() -> None:
+    """Leave Ctrl-C to the calling process, and keep spglib's notes on hard cells out of the progress display."""
     import signal
 
+    os.environ.setdefault("SPGLIB_WARNING", "OFF")
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
