@@ -1,8 +1,8 @@
 """Wyckoff positions of the 230 space groups as exact affine forms in integer 24ths.
 
-An orbit point is `rotations[k] @ (x, y, z) + translations24[k] / 24 (mod 1)`. Because the forms are integers, the number
-of atoms never depends on how 1/3 was rounded. Setting: unique axis b, hexagonal axes for R groups, origin choice 2;
-conventional cell, centring included.
+An orbit point is `rotations[k] @ (x, y, z) + translations24[k] / 24 (mod 1)`. Because the forms are integers, the
+number of atoms never depends on how 1/3 was rounded. Setting: unique axis b, hexagonal axes for R groups, origin
+choice 2; conventional cell, centring included.
 
 >>> space_group(136).positions["f"].representative
 'x,x,0'

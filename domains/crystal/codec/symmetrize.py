@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from functools import cache
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,14 @@ from numpy.typing import NDArray
 from domains.crystal.codec.base import MAX_ATOMS
 from domains.crystal.crystal import Crystal, Site
 from domains.crystal.element_facts import element_facts
-from domains.crystal.wyckoff import FloatArray, SpaceGroup, WyckoffPosition, cell_parameter_names, full_cell, space_group
+from domains.crystal.wyckoff import (
+    FloatArray,
+    SpaceGroup,
+    WyckoffPosition,
+    cell_parameter_names,
+    full_cell,
+    space_group,
+)
 from sciRL.errors import UserError
 
 if TYPE_CHECKING:
@@ -36,7 +43,8 @@ def crystal_from_structure(structure: Structure, symprec: float = 0.1) -> Crysta
     import spglib
 
     numbers = _atomic_numbers(structure)
-    cell = (np.asarray(structure.lattice.matrix), np.asarray(structure.frac_coords), numbers)
+    # spglib's annotations ask for nested lists; it takes arrays.
+    cell: Any = (np.asarray(structure.lattice.matrix), np.asarray(structure.frac_coords), numbers)
     where = f"structure {structure.composition.reduced_formula}"
     try:
         dataset = spglib.get_symmetry_dataset(cell, symprec=symprec)
@@ -126,7 +134,7 @@ def origin_variants(crystal: Crystal) -> list[Crystal]:
 
 @cache
 def _origin_shifts(group: SpaceGroup) -> list[NDArray[np.int64]]:
-    """Return the shifts (24ths) that leave the group's set of operations unchanged, one per class of lattice vectors."""
+    """Return the shifts (24ths) that leave the group's operations unchanged, one per class of lattice vectors."""
     hexagonal = 143 <= group.number <= 194
     plane = (0, 8, 16) if hexagonal else (0, 6, 12, 18)
     operations = {(w.tobytes(), t.tobytes()) for w, t in zip(group.rotations, group.translations24, strict=True)}

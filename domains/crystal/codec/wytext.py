@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from domains.crystal.codec.base import MAX_ATOMS, CodecError, check_cell
+from domains.crystal.codec.lines import read_formula, write_formula
 from domains.crystal.codec.symmetrize import crystal_from_structure
 from domains.crystal.crystal import Crystal, Site, electronegativity_key
 from domains.crystal.element_facts import element_facts
@@ -45,8 +46,6 @@ MAX_CHARACTERS = 20_000
 """Longest text that is read; 400 atoms in P1 need about 10,000 characters."""
 
 # Character classes are spelt out: \\d would accept the digits of other scripts.
-_FORMULA = re.compile(r"(?:[A-Z][a-z]?[1-9][0-9]{0,3}){1,40}")
-_FORMULA_PART = re.compile(r"([A-Z][a-z]?)([0-9]+)")
 _GROUP = re.compile(r"SG ([1-9][0-9]{0,2})")
 _CELL = re.compile(r"CELL((?: [0-9]{1,3}(?:\.[0-9]{1,3})?){1,12})")
 _SITE = re.compile(r"([A-Z][a-z]?) ([1-9][0-9]{0,2})([a-zA])((?: [01]?\.[0-9]{1,6}){0,6})")
@@ -194,14 +193,9 @@ class _Reading:
         self.errors.setdefault(line, CodecError(code, line, found, expected))
 
     def _read_formula(self, number: int, line: str) -> None:
-        expected = "element symbols with counts, such as Na4Cl4"
-        if not _FORMULA.fullmatch(line):
-            return self._fail("E_FORMULA", number, line, expected)
-        parts = _FORMULA_PART.findall(line)
-        counts = {element: int(count) for element, count in parts}
-        unknown = [element for element in counts if element not in element_facts()]
-        if unknown or len(counts) != len(parts):
-            return self._fail("E_FORMULA", number, line, expected + " (each known element once)")
+        counts = read_formula(line)
+        if counts is None or not counts.keys() <= element_facts().keys():
+            return self._fail("E_FORMULA", number, line, "known elements, each once with its count, such as Na4Cl4")
         self.counts = counts
         self.accepted.add(number)
 
@@ -254,7 +248,7 @@ class _Reading:
         if self.counts is not None and not self.errors:
             stated, counted = self.counts, self.crystal_counts()
             if stated != counted:
-                self._fail("E_COUNT", 1, _formula(stated), f"the counts of the sites, {_formula(counted)}")
+                self._fail("E_COUNT", 1, write_formula(stated), f"the counts of the sites, {write_formula(counted)}")
 
     def crystal_counts(self) -> dict[str, int]:
         """Return the atoms of each element on the sites read."""
@@ -286,7 +280,3 @@ class _Reading:
         if letter in fixed:
             raise CodecError("E_REUSE", number, line, f"{position.label} once: it has no free coordinate")
         return Site(element, letter, multiplicity, coords)
-
-
-def _formula(counts: dict[str, int]) -> str:
-    return "".join(f"{element}{count}" for element, count in counts.items())
