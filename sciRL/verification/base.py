@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 from sciRL.score import Score, Status
 from sciRL.task import Task
@@ -37,7 +37,7 @@ class PerItemVerifier(ABC):
     An exception in `verify_one` becomes a score of status `error`, never a zero.
     """
 
-    name: ClassVar[str]
+    name: str
     cost: Cost = "inline"
 
     @abstractmethod
