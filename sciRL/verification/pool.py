@@ -121,7 +121,7 @@ class WorkerPool:
         """The process ids of the workers that are up."""
         return [process.pid for process in self._processes]
 
-    def verify(self, verifier: Verifier, items: Sequence[Item]) -> list[Score]:
+    def verify(self, verifier: Verifier | Rubric, items: Sequence[Item]) -> list[Score]:
         """Return one score for each (task, answer text), in order.
 
         Raises:

@@ -122,9 +122,9 @@ def test_idle_workers_may_be_killed(pool: WorkerPool) -> None:
 
 @pytest.mark.parametrize("chunk", [1, 16])
 def test_what_one_item_leaks_is_not_missed_by_the_next(chunk: int) -> None:
-    # 40 x 40 MiB against a limit of 256 MiB: a worker that is not replaced has no memory for the seventh item.
+    # 20 x 40 MiB against a limit of 256 MiB: a worker that is not replaced has no memory for the seventh item.
     with WorkerPool(workers=1, memory_limit_mb=256, chunk=chunk) as pool:
-        scores = pool.verify(Hostile(), items_of(["leak 40"] * 40))
+        scores = pool.verify(Hostile(), items_of(["leak 40"] * 20))
     assert {score.status for score in scores} == {Status.OK}
 
 
