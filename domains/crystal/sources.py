@@ -136,15 +136,22 @@ def number(value: Any) -> float | None:
     return result if math.isfinite(result) else None
 
 
-def _properties(record: Mapping[str, Any]) -> dict[str, float | None]:
-    found: dict[str, float | None] = {}
-    for target, names in COLUMNS.items():
-        found[target] = next((number(record[name]) for name in names if record.get(name) not in (None, "")), None)
-    return found
+def _row(record: Mapping[str, Any], count: int, form: Form, payload: str | Mapping[str, Any], path: Path) -> SourceRow:
+    """Make a row from a record's id and property columns; without an id it is called after its file and number."""
 
+    def value(target: str) -> float | None:
+        return next((number(record[name]) for name in COLUMNS[target] if record.get(name) not in (None, "")), None)
 
-def _id(record: Mapping[str, Any], fallback: str) -> str:
-    return next((str(record[name]) for name in ID_COLUMNS if record.get(name)), fallback)
+    return SourceRow(
+        id=next((str(record[name]) for name in ID_COLUMNS if record.get(name)), f"{path.name}:{count}"),
+        form=form,
+        payload=payload,
+        e_form=value("e_form"),
+        e_hull=value("e_hull"),
+        band_gap=value("band_gap"),
+        split=_split_of(path),
+        source=path.name,
+    )
 
 
 def _read_csv(path: Path) -> Iterator[SourceRow]:
@@ -158,11 +165,9 @@ def _read_csv(path: Path) -> Iterator[SourceRow]:
         raise UserError(f"{path}: no 'cif' column; the columns found are {', '.join(columns)}")
     empty = True
     try:
-        for index, record in enumerate(reader):
+        for count, record in enumerate(reader, start=1):
             empty = False
-            identity = _id(record, f"{path.name}:{index + 1}")
-            properties = _properties(record)
-            yield SourceRow(identity, "cif", record["cif"] or "", split=_split_of(path), source=path.name, **properties)
+            yield _row(record, count, "cif", record["cif"] or "", path)
     except csv.Error as error:
         raise UserError(f"{path}: line {reader.line_num}: {error}") from error
     if empty:
@@ -190,10 +195,7 @@ def _read_json(path: Path) -> Iterator[SourceRow]:
         if not isinstance(document, dict) or not isinstance(document.get("structure"), dict):
             keys = ", ".join(document) if isinstance(document, dict) else type(document).__name__
             raise UserError(f"{path}: document {index + 1} has no 'structure'; found {keys}")
-        yield SourceRow(
-            _id(document, f"{path.name}:{index + 1}"), "structure", document["structure"],
-            split=_split_of(path), source=path.name, **_properties(document),
-        )  # fmt: skip
+        yield _row(document, index + 1, "structure", document["structure"], path)
 
 
 def _read_jsonl(path: Path) -> Iterator[SourceRow]:
@@ -208,11 +210,9 @@ def _read_jsonl(path: Path) -> Iterator[SourceRow]:
             raise UserError(f"{path}: line {index + 1}: not valid JSON ({error.msg})") from error
         if not isinstance(record, dict) or not isinstance(record.get("text"), str):
             raise UserError(f"{path}: line {index + 1}: an object with a 'text' (WyText with formula line) is needed")
-        identity = _id(record, f"{path.name}:{index + 1}")
         if "prototype" in record:
-            identity = f"{record['prototype']}:{record.get('formula', index + 1)}"
-        properties = _properties(record)
-        yield SourceRow(identity, "wytext", record["text"], split=_split_of(path), source=path.name, **properties)
+            record["id"] = f"{record['prototype']}:{record.get('formula', index + 1)}"
+        yield _row(record, index + 1, "wytext", record["text"], path)
     if empty:
         raise UserError(f"{path}: no rows")
 
@@ -226,8 +226,7 @@ def _read_xyz(path: Path) -> Iterator[SourceRow]:
     try:
         for index, atoms in enumerate(frames, start=1):
             structure = AseAtomsAdaptor.get_structure(atoms).as_dict() if atoms.cell.rank == 3 else {}
-            identity, properties = _id(atoms.info, f"{path.name}:{index}"), _properties(atoms.info)
-            yield SourceRow(identity, "structure", structure, source=path.name, **properties)
+            yield _row(atoms.info, index, "structure", structure, path)
     except Exception as error:
         # ase raises many types (KeyError, ValueError, XYZError) for a broken frame.
         raise UserError(f"{path}: frame {index + 1}: {error}") from error
