@@ -235,6 +235,14 @@ def _explain(model_class: type[BaseModel], data: Mapping[str, Any], origins: Ori
         close = difflib.get_close_matches(str(location[-1]), allowed, n=1)
         hint = f" (did you mean {close[0]!r}?)" if close else ""
         return f"{lead}unknown key {key!r}{hint}; allowed: {', '.join(allowed)}"
+    if problem["type"] == "union_tag_not_found":
+        name = str(problem["ctx"]["discriminator"]).strip("'")
+        tags = [tag for model in _models_at(model_class, location) for tag in _tags(model, name)]
+        return f"{lead}key {f'{key}.{name}'!r} is missing; allowed: {', '.join(tags)}"
+    if problem["type"] == "union_tag_invalid":
+        context = problem["ctx"]
+        name = str(context["discriminator"]).strip("'")
+        return f"{lead}{key}.{name} = {context['tag']!r}: must be one of {context['expected_tags']}"
     if problem["type"] == "missing":
         return f"{lead}key {key!r} is missing"
     if isinstance(problem["input"], Mapping) and problem["type"] == "value_error":
@@ -287,6 +295,10 @@ def _answers_to(model: type[BaseModel], tag: str) -> bool:
     """Whether a union member is the one that pydantic calls `tag`: its class name or its literal `kind`."""
     literals = [value for field in model.model_fields.values() for value in get_args(field.annotation)]
     return model.__name__ == tag or tag in [value for value in literals if isinstance(value, str)]
+
+
+def _tags(model: type[BaseModel], discriminator: str) -> list[str]:
+    return [str(value) for value in get_args(model.model_fields[discriminator].annotation)]
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:

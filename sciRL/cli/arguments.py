@@ -60,3 +60,10 @@ def key_values(options: list[str] | None, flag: str) -> dict[str, str]:
             raise UserError(f"{flag} {key} is given twice: {found[key]!r} and {value!r}")
         found[key] = value
     return found
+
+
+def positive(text: str) -> int:
+    """Read a whole number above 0 (an argparse type)."""
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number above 0; found {text!r}")
+    return int(text)

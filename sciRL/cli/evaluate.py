@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from sciRL.cli.arguments import add_data, add_domain, add_overrides
+from sciRL.cli.arguments import add_data, add_domain, add_overrides, positive
 
 HELP = "score a run or a model on held-out tasks"
 EXAMPLES = """examples:
@@ -43,10 +43,3 @@ def run(args: argparse.Namespace) -> int:
         print(f"  {name:32s} {value:.4g}")
     print("  status: " + ", ".join(f"{count} {status}" for status, count in sorted(result.statuses.items())))
     return 0
-
-
-def positive(text: str) -> int:
-    """Read a whole number above 0 (an argparse type)."""
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number above 0; found {text!r}")
-    return int(text)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from sciRL.cli.arguments import add_data, add_domain, add_overrides
-from sciRL.cli.evaluate import positive
+from sciRL.cli.arguments import add_data, add_domain, add_overrides, positive
 
 HELP = "draw answers from a run or a model and write them as files of the field"
 EXAMPLES = """examples:

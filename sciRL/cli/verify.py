@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 from typing import Any
 
-from sciRL.cli.arguments import add_data, add_domain, add_overrides
+from sciRL.cli.arguments import add_data, add_domain, add_overrides, positive
 from sciRL.domain import Domain, load_domain
 from sciRL.errors import UserError
 
@@ -25,25 +26,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="the JSON-lines file of scores to write")
     parser.add_argument("--preset", help="a rubric of the domain (default: its reward)")
     parser.add_argument("--split", default="test", choices=("train", "validation", "test"), help="where ids are found")
+    parser.add_argument("--workers", type=positive, default=1, help="processes that verify (default: 1)")
     add_data(parser)
     add_overrides(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Score the file and print the summary."""
+    """Score the file and print the summary; rows that could not be read exit with 1."""
     if not args.answers.is_file():
         raise UserError(f"answers file {args.answers} does not exist")
     domain = load_domain(args.domain)
     options = domain_options(domain, args.overrides)
     data = args.data or domain.default_data()
 
+    from sciRL.verification.pool import WorkerPool
     from sciRL.verification.runner import verify_file
 
     tasks = {task.id: task for task in domain.tasks(data, args.split, options)}
-    summary = verify_file(domain.rubric(data, options, args.preset), tasks, args.answers, args.out)
-    for name, value in summary.items():
-        print(f"{name:16s} {value}")
-    return 0
+    rubric = domain.rubric(data, options, args.preset)
+    with WorkerPool(args.workers) as pool:
+        summary = verify_file(rubric, tasks, args.answers, args.out, pool, domain.name)
+    print(json.dumps(summary, indent=1, ensure_ascii=False))
+    return 1 if summary["bad_rows"] else 0
 
 
 def domain_options(domain: Domain, overrides: list[str]) -> Any:

@@ -66,8 +66,9 @@ def collapsed_metrics(arms: Sequence[ArmResult]) -> dict[tuple[str, str], tuple[
         return {}
     return {
         (arm.name, name): (value, reference.metrics[name])
+        for role in ("trained", "warning")
         for arm in arms
-        if arm.role in ("trained", "warning")
+        if arm.role == role
         for name, value in arm.metrics.items()
         if DIVERSITY_MARK in name and reference.metrics.get(name, 0.0) > 0
         if value < COLLAPSE_SHARE * reference.metrics[name]
