@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 CodecName = Literal["wytext", "explicit", "coords", "cif"]
 PromptStyle = Literal["chat", "compact"]
@@ -20,7 +20,8 @@ class CrystalOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     codec: CodecName = "wytext"
-    """Text form of a crystal: wytext (Wyckoff text), explicit (all parameters), coords or cif."""
+    """Text form of a crystal: wytext (Wyckoff text), explicit (all parameters), or coords and cif, which state no
+    symmetry: their answers count as group 1 and cannot be asked for a group, sites or a template."""
 
     formula_line: bool | None = None
     """Whether WyText starts with the formula line; by default yes for chat prompts, no for compact ones."""
@@ -78,6 +79,18 @@ class CrystalOptions(BaseModel):
             if not 0 <= weight < float("inf"):
                 raise ValueError(f"the weight of {name!r} must be a finite number >= 0; found {weight}")
         return value
+
+    @model_validator(mode="after")
+    def _answerable(self) -> CrystalOptions:
+        if self.codec in ("coords", "cif"):
+            asked = {*self.kinds, *(self.conditions if "conditions" in self.kinds else ())}
+            impossible = [name for name in ("sg", "n_sites", "template", "infill") if name in asked]
+            if impossible:
+                raise ValueError(
+                    f"codec={self.codec} states no symmetry, so no answer can meet {', '.join(impossible)}: remove "
+                    "them from conditions and kinds, or choose codec=wytext or explicit"
+                )
+        return self
 
     @property
     def writes_formula(self) -> bool:
