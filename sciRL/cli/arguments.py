@@ -22,7 +22,9 @@ def add_overrides(parser: argparse.ArgumentParser) -> None:
 def add_data(parser: argparse.ArgumentParser) -> None:
     """Add `--data`."""
     parser.add_argument(
-        "--data", type=Path, help="a dataset folder made by `scirl data build` (default: the domain's embedded data)"
+        "--data",
+        type=Path,
+        help="a dataset folder made by `scirl data build`, for train also a source file (default: embedded data)",
     )
 
 

@@ -35,7 +35,7 @@ def build_parser() -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         module.add_arguments(verb)
-        verb.set_defaults(run=module.run)
+        verb.set_defaults(execute=module.run)
     return parser
 
 
@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.print_help()
         return EXIT_USER_ERROR
     try:
-        return int(args.run(args))
+        return int(args.execute(args))
     except UserError as error:
         for line in str(error).splitlines():
             print(f"scirl: error: {line}", file=sys.stderr)
