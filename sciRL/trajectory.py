@@ -53,6 +53,7 @@ TOKEN_COLUMNS = (
     "entropy",
     "value",
     "advantage",
+    "value_target",
     "weight",
 )
 ROW_COLUMNS = ("group", "source", "version", "outcome", "truncated", "components", "status")
@@ -87,6 +88,7 @@ class TrajectoryBatch:
     entropy: Tensor | None = None
     value: Tensor | None = None
     advantage: Tensor | None = None
+    value_target: Tensor | None = None
     turns: dict[str, Tensor] = field(default_factory=dict)
     rows: dict[str, list[Any]] = field(default_factory=dict)
 

@@ -40,7 +40,7 @@ from sciRL.objective.policy import ClippedPolicy, RatioLevel
 from sciRL.objective.value import ValueLoss
 from sciRL.rollout.base import Scheduler
 from sciRL.rollout.collect import Rollout
-from sciRL.rollout.sampling import make_sampler
+from sciRL.rollout.samplers import make_sampler
 from sciRL.rollout.scheduler import DynamicSampling, UniformScheduler
 from sciRL.rollout.statistics import batch_metrics
 from sciRL.trajectory import TrajectoryBatch
@@ -231,7 +231,7 @@ class PolicyOptimization:
         self.scheduler = self._scheduler()
         self.rollout = Rollout(
             setting.policy,
-            make_sampler(compute.sampler, setting.policy, compute.sampler_dtype),
+            make_sampler(compute.sampler, setting.policy, compute.sampler_torch_dtype()),
             domain.rubric(setting.data, setting.options, config.rubric),
             setting.pool,
             setting.processes,

@@ -23,10 +23,14 @@ from sciRL.learning.optimizer import OptimizerConfig
 from sciRL.models.weights import load_weights, save_weights
 from sciRL.objective.preference import PreferenceLoss, PreferenceTerm
 from sciRL.rollout.collect import Rollout
-from sciRL.rollout.sampling import make_sampler
+from sciRL.rollout.samplers import make_sampler
 from sciRL.rollout.scheduler import UniformScheduler
 from sciRL.rollout.statistics import batch_metrics
 from sciRL.trajectory import TrajectoryBatch
+
+
+EMPTY_ROUNDS = 3
+"""Pools in a row that may give no pair before the run stops."""
 
 
 class PreferenceConfig(BaseModel):
@@ -82,7 +86,7 @@ class PreferenceOptimization:
         self.scheduler = UniformScheduler(tasks, config.prompts, config.group_size, setting.seed)
         self.rollout = Rollout(
             setting.policy,
-            make_sampler(compute.sampler, setting.policy, compute.sampler_dtype),
+            make_sampler(compute.sampler, setting.policy, compute.sampler_torch_dtype()),
             setting.domain.rubric(setting.data, setting.options, config.rubric),
             setting.pool,
             setting.processes,
@@ -111,16 +115,26 @@ class PreferenceOptimization:
         self.rollout.sampler.sync(self.setting.policy.model)
         temperature = config.temperatures[min(self.round, len(config.temperatures) - 1)]
         sampling = config.sampling.model_copy(update={"temperature": temperature})
-        batch = self.rollout.collect(self.scheduler, self.step, sampling.parameters())
-        self.setting.monitor.observe(batch.rows["score"])
-        self.sampled_tokens += batch.n_tokens
-        chosen_rejected = self._build_pairs(batch)
+        for attempt in range(EMPTY_ROUNDS):
+            step = self.step * EMPTY_ROUNDS + attempt
+            batch = self.rollout.collect(self.scheduler, step, sampling.parameters())
+            self.setting.monitor.observe(batch.rows["score"])
+            self.sampled_tokens += batch.n_tokens
+            chosen_rejected = self._build_pairs(batch)
+            if chosen_rejected:
+                break
+        else:
+            raise UserError(
+                f"round {self.round + 1}: none of {EMPTY_ROUNDS} x {len(batch)} answers could be paired by "
+                f"{config.pairs!r}; all scores are equal or no answer was good"
+            )
         rows = [row for pair in chosen_rejected for row in pair]
         self.learner.freeze_reference()
         self.pairs = self.learner.score(batch.select(rows), frozenset({"logp_ref"}))
         self.pairs.rows = {}
         self.next_pair = self.round_step = 0
         self.round += 1
+        self.last_batch = batch
         self.round_metrics = batch_metrics(batch) | {
             "round": float(self.round),
             "temperature": temperature,
@@ -139,11 +153,6 @@ class PreferenceOptimization:
             domain = self.setting.domain
             pairs = domain.preference_pairs(
                 self.config.pairs, records, self.setting.data, self.setting.options, seed
-            )
-        if not pairs:
-            raise UserError(
-                f"round {self.round + 1}: none of the {len(batch)} answers could be paired by "
-                f"{self.config.pairs!r}; all scores are equal or no answer was good"
             )
         generator = np.random.default_rng([seed, 1])
         order = generator.permutation(len(pairs))

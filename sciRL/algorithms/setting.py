@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -13,8 +13,10 @@ from sciRL.domain import Domain
 from sciRL.learning.distributed import ProcessGroup
 from sciRL.models.loading import Policy
 from sciRL.rollout.base import SamplingParameters
-from sciRL.verification.pool import WorkerPool
-from sciRL.verification.runner import FailureMonitor
+
+if TYPE_CHECKING:
+    from sciRL.verification.pool import WorkerPool
+    from sciRL.verification.runner import FailureMonitor
 
 
 class SamplingConfig(BaseModel):
@@ -65,6 +67,10 @@ class ComputeConfig(BaseModel):
         if self.device == "auto":
             return torch.device("cuda" if torch.cuda.is_available() else "cpu")
         return torch.device(self.device)
+
+    def sampler_torch_dtype(self) -> torch.dtype:
+        """Return the type of the sampler's copy of the weights."""
+        return torch.bfloat16 if self.sampler_dtype == "bfloat16" else torch.float32
 
     def autocast_dtype(self) -> torch.dtype | None:
         """Return the autocast type, or None."""

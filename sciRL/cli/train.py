@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     args.resume_hint = f"scirl train {args.domain} --resume {out}"
     print(f"writing to {out}")
     folder = train(
-        domain_name=args.domain,
+        domain=domain,
         recipe=recipe,
         data=args.data,
         model=args.model,

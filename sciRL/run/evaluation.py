@@ -6,7 +6,7 @@ from sciRL.algorithms.setting import Setting
 from sciRL.domain import Record
 from sciRL.rollout.base import Request
 from sciRL.rollout.collect import Rollout
-from sciRL.rollout.sampling import make_sampler
+from sciRL.rollout.samplers import make_sampler
 from sciRL.run.settings import EvaluationConfig
 from sciRL.verification.base import Rubric
 
@@ -20,7 +20,7 @@ def evaluate_policy(
     """
     tasks = setting.domain.tasks(setting.data, split or config.split, setting.options)
     requests = [Request(tasks[index % len(tasks)], 1) for index in range(samples)]
-    sampler = make_sampler(setting.compute.sampler, setting.policy, setting.compute.sampler_dtype)
+    sampler = make_sampler(setting.compute.sampler, setting.policy, setting.compute.sampler_torch_dtype())
     sampler.sync(setting.policy.model)
     rollout = Rollout(setting.policy, sampler, rubric, setting.pool, setting.processes, setting.seed)
     batch = rollout.ask(requests, 0, config.sampling.parameters(), stream="evaluation")

@@ -35,7 +35,7 @@ UNTRAINED = "untrained"
 
 
 def train(
-    domain_name: str,
+    domain: str | Domain,
     recipe: Path | None,
     data: Path | None,
     model: str | None,
@@ -46,6 +46,7 @@ def train(
     """Run all stages of a recipe and write policy and report; return the run folder.
 
     Args:
+        domain: an installed domain's name, or a Domain object.
         recipe: a YAML file (unread when resuming: the run's own configuration is used).
         data: a dataset folder, or a source file or folder to build one from; None takes the embedded one.
         model: overrides `model.path`.
@@ -56,10 +57,10 @@ def train(
         UserError: bad input; nothing half-written remains.
         KeyboardInterrupt: after the checkpoint that Ctrl-C asked for.
     """
-    domain = load_domain(domain_name)
+    domain = load_domain(domain) if isinstance(domain, str) else domain
     processes = ProcessGroup()
     if resume:
-        run, config, folder = _reopen(domain, data, out)
+        run, config, folder = _reopen(domain, data, out, processes)
     else:
         run, config, folder = _create(domain, recipe, data, model, overrides, out, processes)
     with WorkerPool(config.compute.workers, config.compute.verifier_limit_s) as pool:
@@ -82,23 +83,24 @@ def _create(
     given = [*overrides, *([f"model.path={model}"] if model is not None else [])]
     config = load_config(run_config_class(domain), recipe, given, prepare=fill_likes)
     config.active_stages()
+    if not processes.is_main:
+        return RunDirectory(out), config, processes.from_main(Path())
     folder = dataset_folder(domain, data, out)
     device = str(config.compute.torch_device())
-    if not processes.is_main:
-        processes.barrier()
-        return RunDirectory(out), config, folder
     manifest = describe_run(config.seed, folder, device, config.model.path) | {"domain": domain.name}
     run = RunDirectory.create(out, dump_config(config), manifest)
-    processes.barrier()
-    return run, config, folder
+    return run, config, processes.from_main(folder)
 
 
-def _reopen(domain: Domain, data: Path | None, out: Path) -> tuple[RunDirectory, RunConfig, Path]:
+def _reopen(
+    domain: Domain, data: Path | None, out: Path, processes: ProcessGroup
+) -> tuple[RunDirectory, RunConfig, Path]:
     manifest = RunDirectory.open(out).read_manifest()
     if manifest.get("domain") != domain.name:
         raise UserError(f"run {out} is of domain {manifest.get('domain')!r}, not {domain.name!r}")
     folder = dataset_folder(domain, data, out) if data is not None else Path(manifest["data"])
-    run = RunDirectory.resume(out, hash_data(folder))
+    # One process writes; the others only read.
+    run = RunDirectory.resume(out, hash_data(folder)) if processes.is_main else RunDirectory.open(out)
     config = load_config(run_config_class(domain), run.config)
     return run, config, folder
 
@@ -307,8 +309,8 @@ class RunLoop:
     # -- evaluation and end --------------------------------------------------------------------
 
     def _evaluate_arm(self, name: str, role: Any, description: str) -> None:
-        arms = load_arms(self.run.results) if (self.run.results / "arms.json").is_file() else {}
-        if name in arms:
+        arms = load_arms(self.run.results) if self.main and (self.run.results / "arms.json").is_file() else {}
+        if self.setting.processes.from_main(name in arms):
             return
         self._load_end_of(name)
         config = self.config.evaluation
