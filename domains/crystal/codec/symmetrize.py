@@ -40,12 +40,21 @@ def crystal_from_structure(structure: Structure, symprec: float = 0.1) -> Crysta
     Raises:
         UserError: disordered sites, elements beyond Lr, more than 400 atoms, or no symmetry found at `symprec`.
     """
+    atoms = (np.asarray(structure.lattice.matrix), np.asarray(structure.frac_coords), _atomic_numbers(structure))
+    return crystal_from_atoms(*atoms, symprec=symprec, where=f"structure {structure.composition.reduced_formula}")
+
+
+def crystal_from_atoms(
+    lattice: FloatArray, frac: FloatArray, numbers: NDArray[np.int64], *, symprec: float, where: str
+) -> Crystal:
+    """Return the idealised crystal of atoms: lattice [3,3] (rows, angstrom), fractions [n,3], atomic numbers [n].
+
+    `where` names the structure in the `UserError` that is raised when it has no symmetry or too many atoms.
+    """
     import spglib
 
-    numbers = _atomic_numbers(structure)
     # spglib's annotations ask for nested lists; it takes arrays.
-    cell: Any = (np.asarray(structure.lattice.matrix), np.asarray(structure.frac_coords), numbers)
-    where = f"structure {structure.composition.reduced_formula}"
+    cell: Any = (lattice, frac, numbers)
     try:
         dataset = spglib.get_symmetry_dataset(cell, symprec=symprec)
         if dataset is not None and dataset.hall_number != space_group(dataset.number).hall:
@@ -59,7 +68,12 @@ def crystal_from_structure(structure: Structure, symprec: float = 0.1) -> Crysta
         raise UserError(f"{where}: {len(dataset.std_types)} atoms in the conventional cell; at most {MAX_ATOMS}")
     number = int(dataset.number)
     lengths_angles = full_cell(number, _free_parameters(number, np.asarray(dataset.std_lattice)))
-    sites = sites_of_atoms(space_group(number), np.asarray(dataset.std_positions), np.asarray(dataset.std_types))
+    atoms = (np.asarray(dataset.std_positions), np.asarray(dataset.std_types, dtype=np.int64))
+    sites = sites_of_atoms(space_group(number), *atoms, tolerance=_EXACT)
+    if sites is None:
+        # Where spglib cannot idealise the positions it leaves them up to symprec away.
+        loose = symprec / float(np.linalg.norm(dataset.std_lattice, axis=1).min())
+        sites = sites_of_atoms(space_group(number), *atoms, tolerance=loose)
     if sites is None:
         raise UserError(f"{where}: the atoms do not fill Wyckoff positions of group {number} at symprec {symprec:g} A")
     return Crystal(number, lengths_angles, sites)
@@ -76,34 +90,37 @@ def p1_crystal(structure: Structure) -> Crystal:
     return Crystal(1, (a, b, c, alpha, beta, gamma), sites)
 
 
-def sites_of_atoms(group: SpaceGroup, frac: FloatArray, numbers: NDArray[np.int_]) -> tuple[Site, ...] | None:
-    """Return the Wyckoff sites of idealised atoms ([n,3], atomic numbers [n]) in the group's setting.
+def sites_of_atoms(
+    group: SpaceGroup, frac: FloatArray, numbers: NDArray[np.int64], tolerance: float
+) -> tuple[Site, ...] | None:
+    """Return the Wyckoff sites of atoms ([n,3], atomic numbers [n]) in the group's setting.
 
-    None when the atoms are not a union of whole orbits.
+    None when the atoms are not a union of whole orbits within `tolerance` (fractional units).
     """
     symbols = {facts.z: symbol for symbol, facts in element_facts().items()}
     left = list(range(len(frac)))
     sites = []
     while left:
-        orbit = _orbit(group, frac[left[0]])
-        same = [index for index in left if numbers[index] == numbers[left[0]]]
-        gap = frac[same][:, None, :] - orbit[None, :, :]
-        members = (np.abs(gap - np.round(gap)).max(axis=2) < 2 * _EXACT).any(axis=1)
-        found = locate(group, orbit)
-        if found is None or int(members.sum()) != len(orbit):
+        found = locate(group, _orbit(group, frac[left[0]], tolerance), tolerance)
+        if found is None:
             return None
         position, coords = found
+        same = [index for index in left if numbers[index] == numbers[left[0]]]
+        gap = frac[same][:, None, :] - position.orbit(coords)[None, :, :]
+        members = (np.abs(gap - np.round(gap)).max(axis=2) < 2 * tolerance).any(axis=1)
+        if int(members.sum()) != position.multiplicity:
+            return None
         sites.append(Site(symbols[int(numbers[left[0]])], position.letter, position.multiplicity, coords))
         taken = {index for index, member in zip(same, members, strict=True) if member}
         left = [index for index in left if index not in taken]
     return tuple(sites)
 
 
-def locate(group: SpaceGroup, orbit: FloatArray) -> tuple[WyckoffPosition, tuple[float, ...]] | None:
-    """Return the most special position that a full orbit [m,3] lies on, with its free coordinates."""
+def locate(group: SpaceGroup, orbit: FloatArray, tolerance: float) -> tuple[WyckoffPosition, tuple[float, ...]] | None:
+    """Return the position of the multiplicity of a full orbit [m,3] that the orbit lies on, with free coordinates."""
     for position in group.positions.values():
         if position.multiplicity == len(orbit):
-            coords = position.solve(orbit, _EXACT)
+            coords = position.solve(orbit, tolerance)
             if coords is not None:
                 return position, coords
     return None
@@ -120,7 +137,7 @@ def origin_variants(crystal: Crystal) -> list[Crystal]:
     for shift24 in _origin_shifts(group):
         sites = []
         for site in crystal.sites:
-            found = locate(group, (group.positions[site.letter].orbit(site.coords) + shift24 / 24.0) % 1.0)
+            found = locate(group, (group.positions[site.letter].orbit(site.coords) + shift24 / 24.0) % 1.0, _EXACT)
             if found is None:
                 break
             position, coords = found
@@ -152,11 +169,11 @@ def _origin_shifts(group: SpaceGroup) -> list[NDArray[np.int64]]:
     return shifts
 
 
-def _orbit(group: SpaceGroup, point: FloatArray) -> FloatArray:
+def _orbit(group: SpaceGroup, point: FloatArray, tolerance: float) -> FloatArray:
     """Return the distinct images [m,3] of a point under the group, the point itself first."""
     images = (group.rotations @ point + group.translations24 / 24.0) % 1.0
     gap = images[:, None, :] - images[None, :, :]
-    same = np.abs(gap - np.round(gap)).max(axis=2) < _EXACT
+    same = np.abs(gap - np.round(gap)).max(axis=2) < tolerance
     distinct: FloatArray = images[same.argmax(axis=1) == np.arange(len(images))]
     return distinct
 

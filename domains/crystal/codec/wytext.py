@@ -26,7 +26,7 @@ import numpy as np
 
 from domains.crystal.codec.base import MAX_ATOMS, CodecError, check_cell
 from domains.crystal.codec.lines import read_formula, write_formula
-from domains.crystal.codec.symmetrize import crystal_from_structure
+from domains.crystal.codec.symmetrize import crystal_from_atoms, crystal_from_structure
 from domains.crystal.crystal import Crystal, Site, electronegativity_key
 from domains.crystal.element_facts import element_facts
 from domains.crystal.wyckoff import (
@@ -38,12 +38,15 @@ from domains.crystal.wyckoff import (
     full_cell,
     space_group,
 )
+from sciRL.errors import UserError
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
 MAX_CHARACTERS = 20_000
 """Longest text that is read; 400 atoms in P1 need about 10,000 characters."""
+
+_SETTLE_ROUNDS = 4
 
 # Character classes are spelt out: \\d would accept the digits of other scripts.
 _GROUP = re.compile(r"SG ([1-9][0-9]{0,2})")
@@ -66,9 +69,26 @@ class WyText:
     def encode(self, structure: Structure, symprec: float = 0.1) -> str:
         """Return the canonical text of a structure, its symmetry found by spglib at `symprec` angstrom.
 
+        A structure at the edge of a higher symmetry can cross it when its numbers are rounded; the text is then made
+        again from the rounded atoms, so that it states the group that spglib measures on the decoded crystal.
+
         Raises `UserError` for disordered structures and for those that the format cannot hold.
         """
-        return self.canonical(crystal_from_structure(structure, symprec))
+        where = f"structure {structure.composition.reduced_formula}"
+        text = self.canonical(crystal_from_structure(structure, symprec))
+        for _ in range(_SETTLE_ROUNDS):
+            try:
+                decoded = self.decode(text)
+            except CodecError as error:
+                raise UserError(f"{where} does not fit the text format: {error}") from error
+            try:
+                again = crystal_from_atoms(*decoded.primitive, symprec=symprec, where=where)
+            except UserError:
+                break  # the rounded atoms cannot be analysed; the text stands
+            if again.sg == decoded.sg:
+                break
+            text = self.canonical(again)
+        return text
 
     def decode(self, text: str) -> Crystal:
         """Return the crystal that `text` describes, or raise the `CodecError` of its first bad line."""

@@ -77,3 +77,13 @@ def test_structures_that_cannot_be_written() -> None:
     points = np.random.default_rng(0).random((401, 3))
     with pytest.raises(UserError, match="401 atoms in the conventional cell; at most 400"):
         CODEC.encode(Structure(Lattice.cubic(60), ["H"] * 401, points), symprec=1e-3)
+
+
+def test_text_states_the_group_that_its_rounded_atoms_show() -> None:
+    from pymatgen.core import Lattice, Structure
+
+    # Cl is 0.0003 off the centre, which leaves group 25; rounded to 3 decimals it is on the centre.
+    structure = Structure(Lattice.orthorhombic(4, 5, 6), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5003]])
+    crystal = CODEC.decode(CODEC.encode(structure, symprec=1e-3))
+    again = CODEC.encode(crystal.to_structure(), symprec=1e-3)
+    assert again.split("\n")[1] == f"SG {crystal.sg}" == "SG 47"
