@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sciRL.domain import Domain, load_domain
-    from sciRL.run.pipeline import evaluate, train
+    from sciRL.run.inference import evaluate
+    from sciRL.run.pipeline import train
     from sciRL.score import Score
     from sciRL.task import Task
     from sciRL.verification.base import Rubric, Verifier
@@ -22,7 +23,7 @@ _HOMES = {
     "Score": "sciRL.score",
     "Task": "sciRL.task",
     "Verifier": "sciRL.verification.base",
-    "evaluate": "sciRL.run.pipeline",
+    "evaluate": "sciRL.run.inference",
     "load_domain": "sciRL.domain",
     "train": "sciRL.run.pipeline",
 }

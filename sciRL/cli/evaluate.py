@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate and print the summary that the run's machinery returns."""
-    from sciRL.run.pipeline import evaluate
+    from sciRL.run.inference import evaluate
 
     result = evaluate(
         args.policy,

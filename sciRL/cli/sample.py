@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Sample and say what was written."""
-    from sciRL.run.pipeline import sample
+    from sciRL.run.inference import sample
 
     paths = sample(args.policy, args.domain, data=args.data, n=args.n, out=args.out, overrides=args.overrides)
     print(f"wrote {len(paths)} files to {args.out}")

@@ -310,7 +310,22 @@ def save_policy(model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase, fold
     if hasattr(plain, "merge_and_unload"):
         # Merging in place and back again would change the base weights by rounding.
         plain = copy.deepcopy(plain).merge_and_unload()
-    plain.save_pretrained(aside)
+    with _no_progress_bar():
+        plain.save_pretrained(aside)
     tokenizer.save_pretrained(aside)
     shutil.rmtree(target, ignore_errors=True)
     os.replace(aside, target)
+
+
+@contextmanager
+def _no_progress_bar() -> Iterator[None]:
+    """Checkpoints are frequent: a bar for each would drown the run's own display."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()

@@ -25,8 +25,16 @@ from sciRL.run.display import Display
 from sciRL.run.evaluation import evaluate_policy
 from sciRL.run.metrics import JsonlLog, MetricsLog
 from sciRL.run.randomness import rng_state, seed_everything, set_rng_state
-from sciRL.run.results import ArmResult, load_arms, save_arms
-from sciRL.run.settings import LanguageAlgorithm, RunConfig, StageConfig, fill_likes, make_algorithm, run_config_class
+from sciRL.run.results import ArmResult, load_arms, save_arms, save_figures
+from sciRL.run.settings import (
+    LanguageAlgorithm,
+    PolicyConfig,
+    RunConfig,
+    StageConfig,
+    fill_likes,
+    for_domain,
+    make_algorithm,
+)
 from sciRL.run.tracking import make_trackers
 from sciRL.verification.pool import WorkerPool
 from sciRL.verification.runner import FailureMonitor
@@ -36,11 +44,11 @@ UNTRAINED = "untrained"
 
 def train(
     domain: str | Domain,
-    recipe: Path | None,
-    data: Path | None,
-    model: str | None,
-    overrides: Sequence[str],
-    out: Path,
+    recipe: Path | None = None,
+    data: Path | None = None,
+    model: str | None = None,
+    overrides: Sequence[str] = (),
+    out: Path = Path("runs/latest"),
     resume: bool = False,
 ) -> Path:
     """Run all stages of a recipe and write policy and report; return the run folder.
@@ -81,7 +89,7 @@ def _create(
     processes: ProcessGroup,
 ) -> tuple[RunDirectory, RunConfig, Path]:
     given = [*overrides, *([f"model.path={model}"] if model is not None else [])]
-    config = load_config(run_config_class(domain), recipe, given, prepare=fill_likes)
+    config = load_config(for_domain(RunConfig, domain), recipe, given, prepare=fill_likes)
     config.active_stages()
     if not processes.is_main:
         return RunDirectory(out), config, processes.from_main(Path())
@@ -101,7 +109,7 @@ def _reopen(
     folder = dataset_folder(domain, data, out) if data is not None else Path(manifest["data"])
     # One process writes; the others only read.
     run = RunDirectory.resume(out, hash_data(folder)) if processes.is_main else RunDirectory.open(out)
-    config = load_config(run_config_class(domain), run.config)
+    config = load_config(for_domain(RunConfig, domain), run.config)
     return run, config, folder
 
 
@@ -121,7 +129,7 @@ def dataset_folder(domain: Domain, data: Path | None, out: Path) -> Path:
 
 
 def make_setting(
-    domain: Domain, config: RunConfig, data: Path, pool: WorkerPool, processes: ProcessGroup | None = None
+    domain: Domain, config: PolicyConfig, data: Path, pool: WorkerPool, processes: ProcessGroup | None = None
 ) -> Setting:
     """Load the policy and put together what the algorithms share."""
     options = config.domain  # type: ignore[attr-defined]
@@ -342,6 +350,12 @@ class RunLoop:
             if self.metrics is not None and self.samples is not None:
                 self.metrics.close()
                 self.samples.close()
+            domain = self.setting.domain
+            arms = load_arms(self.run.results)
+            records = {name: arm.records for name, arm in arms.items()}
+            save_figures(self.run.results, domain.figures(records, self.setting.data, self.setting.options))
+            domain.export_samples(arms[final].records, self.run.path / "samples")
+            self.run.update_manifest(title=domain.title, disclaimer=domain.disclaimer)
             rewrite_report(self.run.path)
         self.setting.processes.barrier()
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
@@ -91,8 +91,8 @@ class LoggingConfig(BaseModel):
     """Other places metrics go: tensorboard, wandb."""
 
 
-class RunConfig(BaseModel):
-    """Everything that decides a run; `domain` holds the options of the run's domain."""
+class PolicyConfig(BaseModel):
+    """What it takes to ask a policy; `domain` holds the options of the domain."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -102,14 +102,19 @@ class RunConfig(BaseModel):
     """The policy."""
     compute: ComputeConfig = ComputeConfig()
     """Devices, precision, workers."""
+    evaluation: EvaluationConfig = EvaluationConfig()
+    """Held-out evaluation."""
+
+
+class RunConfig(PolicyConfig):
+    """Everything that decides a run."""
+
     stages: dict[str, StageConfig] = Field(min_length=1)
     """The stages, in order."""
     final: str | None = None
     """Stage whose policy is exported; null takes the first of role trained, else the last."""
     controls: bool = True
     """Whether stages of role control and warning are run."""
-    evaluation: EvaluationConfig = EvaluationConfig()
-    """Held-out evaluation."""
     logging: LoggingConfig = LoggingConfig()
     """Logs and checkpoints."""
 
@@ -147,10 +152,13 @@ class RunConfig(BaseModel):
         return trained[0] if trained else list(stages)[-1]
 
 
-def run_config_class(domain: Domain) -> type[RunConfig]:
-    """Return the RunConfig whose `domain` section is that domain's options."""
+Config = TypeVar("Config", bound=PolicyConfig)
+
+
+def for_domain(config_class: type[Config], domain: Domain) -> type[Config]:
+    """Return the configuration class whose `domain` section is that domain's options."""
     options: Any = domain.Options
-    return create_model("RunConfig", __base__=RunConfig, domain=(options, options()))
+    return create_model(config_class.__name__, __base__=config_class, domain=(options, options()))
 
 
 def fill_likes(data: dict[str, Any]) -> dict[str, Any]:
