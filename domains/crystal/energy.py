@@ -148,7 +148,9 @@ class ChgnetModel:
         out = []
         for structure in structures:
             try:
-                result: dict[str, Any] = optimizer.relax(structure, fmax=fmax, steps=steps, verbose=False, assign_magmoms=False)
+                result: dict[str, Any] = optimizer.relax(
+                    structure, fmax=fmax, steps=steps, verbose=False, assign_magmoms=False
+                )
                 trajectory = result["trajectory"]
                 force = float(abs(trajectory.forces[-1]).max())
                 out.append(Relaxed(result["final_structure"], float(trajectory.energies[-1]), force <= fmax))
@@ -212,7 +214,7 @@ class AseModel:
             if len(structure) > self.max_atoms:
                 out.append(Relaxed(structure, math.nan, False))
                 continue
-            atoms = AseAtomsAdaptor.get_atoms(structure, msonable=False)
+            atoms: Any = AseAtomsAdaptor.get_atoms(structure, msonable=False)
             try:
                 atoms.calc = self.make_calculator()
                 converged = _run_fire(atoms, steps, fmax) if steps else False
@@ -228,7 +230,8 @@ def _run_fire(atoms: Any, steps: int, fmax: float) -> bool:
     from ase.filters import FrechetCellFilter
     from ase.optimize import FIRE
 
-    return bool(FIRE(FrechetCellFilter(atoms), logfile=None).run(fmax=fmax, steps=steps))
+    make_filter: Any = FrechetCellFilter
+    return bool(FIRE(make_filter(atoms), logfile=None).run(fmax=fmax, steps=steps))
 
 
 def lennard_jones_model(sigma: float = 2.5, epsilon: float = 0.1) -> AseModel:
@@ -253,4 +256,5 @@ class _LennardJones:
     def __call__(self) -> Any:
         from ase.calculators.lj import LennardJones
 
-        return LennardJones(sigma=self.sigma, epsilon=self.epsilon, rc=3 * self.sigma, smooth=True)
+        make: Any = LennardJones
+        return make(sigma=self.sigma, epsilon=self.epsilon, rc=3 * self.sigma, smooth=True)

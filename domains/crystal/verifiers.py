@@ -10,12 +10,11 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from domains.crystal.chemistry import composition_key, neutrality, parse_formula
+from domains.crystal.contacts import contacts
 from domains.crystal.crystal import Crystal
 from domains.crystal.element_facts import element_facts
-from domains.crystal.geometry import closest_contacts, density
+from domains.crystal.geometry import density
 from domains.crystal.novelty import TrainingSet, same_crystal
 from domains.crystal.reading import Reader, Unreadable
 from domains.crystal.symmetry import SYMPREC, measure_space_group
@@ -132,23 +131,6 @@ class MinDistance(CrystalVerifier):
             reason = f"atoms at {share:.2f} of their covalent radii; at least {self.radii_share}"
             return Score.ok(0.0, reason, **measured)
         return Score.ok(1.0, **measured)
-
-
-def contacts(crystal: Crystal) -> tuple[float, float]:
-    """Return the shortest distance (angstrom) and the smallest share of the covalent radii sum, images included.
-
-    One atom per Wyckoff site is measured against the primitive cell: by symmetry that covers every distance.
-    """
-    cell = crystal.primitive
-    facts = element_facts()
-    rows, start = [], 0
-    for site in crystal.sites:
-        rows.append(start)
-        start += len(crystal.group.primitive_rows(site.letter))
-    # Elements after Lr have no tabulated radius; the largest known one stands in.
-    radii = np.array([facts[s.element].radius if s.element in facts else 2.6 for s in crystal.sites])
-    counts = [len(crystal.group.primitive_rows(site.letter)) for site in crystal.sites]
-    return closest_contacts(cell.lattice, cell.frac, np.repeat(radii, counts), rows)
 
 
 class Volume(CrystalVerifier):
