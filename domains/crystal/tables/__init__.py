@@ -2,8 +2,8 @@
 
 `wyckoff_table.json` holds one representative per Wyckoff position of the 230 space groups (facts of the International
 Tables A; unique axis b, hexagonal axes for rhombohedral groups, origin choice 2; `hall` is spglib's number of that
-setting). `prototypes.jsonl` holds 393 textbook structures as WyText. `chgnet_elemental_reference.json` holds elemental energies
-in eV/atom fitted so that CHGNet energies become formation energies.
+setting). `prototypes.jsonl` holds 393 textbook structures as WyText. `chgnet_elemental_reference.json` holds
+elemental energies in eV/atom, fitted so that CHGNet energies become formation energies.
 """
 
 from __future__ import annotations
