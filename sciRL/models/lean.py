@@ -269,52 +269,108 @@ class LeanDecoder:
         return x.view(b, t, -1)
 
     @torch.no_grad()
-    def step(self, ids_B: Tensor, column: int, rotation: Tensor, bias_BT: Tensor | None, cache: Cache) -> Tensor:
+    def step(
+        self, ids_B: Tensor, column: int | Tensor, rotation: Tensor, bias_BT: Tensor | None, cache: Cache
+    ) -> Tensor:
         """Append one token a row at `column` and return the next logits [B, V].
 
         Args:
             ids_B: the tokens; row i of the batch is row i of the cache, which may have more rows.
-            column: cache column of the new token.
+            column: cache column of the new token; as a tensor [1] it can change under a captured CUDA graph.
             rotation: complex rotary factors of the new position, [D / 2] or [B, 1, 1, D / 2].
-            bias_BT: 0 where a row may look and -inf where it may not, over columns 0 to `column`; None for no limits.
-            cache: keys and values of columns before `column`.
+            bias_BT: 0 where a row may look and -inf where it may not, as [B, width] or [1, width]; attention
+                spans `width` columns. None looks at columns 0 to `column`, which is then an int.
+            cache: keys and values of columns before `column`; all others must be finite.
         """
         b = ids_B.shape[0]
         k, g, d = self.kv_heads, self.groups, self.head_dim
-        bias = None if bias_BT is None else bias_BT[:, None, None].expand(b, k, g, column + 1).reshape(b * k, g, -1)
+        width = int(column) + 1 if bias_BT is None else bias_BT.shape[1]
         x = self.embedding[ids_B].float()
         for index, layer in enumerate(self.layers):
             qk, v = self._project(x, layer)
             qk = self._rotated(qk, rotation, layer)
-            cache.keys[index, :b, :, :, column].copy_(qk[:, :, g])
-            cache.values[index, :b, :, column].copy_(v)
+            cache.write(index, column, qk[:, :, g], v)
             q = qk.view(b * k, g + 1, d)[:, :g]
-            key = cache.flat_keys[index][: b * k, :, : column + 1]
-            value = cache.flat_values[index][: b * k, : column + 1]
-            scores = torch.bmm(q, key) if bias is None else torch.baddbmm(bias, q, key)
-            attended = torch.bmm(scores.softmax(dim=-1), value)
+            scores = torch.bmm(q, cache.flat_keys[index][: b * k, :, :width])
+            if bias_BT is not None:
+                scores.view(b, k * g, width).add_(bias_BT[:, None])
+            attended = torch.bmm(scores.softmax(dim=-1), cache.flat_values[index][: b * k, :width])
             x = self._finish(x, attended.view(b, k * g * d), layer)
         return self.logits(x)
 
 
 class Cache:
-    """Keys [L, B, K, D, T] (transposed) and values [L, B, K, T, D] of a batch, with all memory taken at once."""
+    """Keys [L, B, K, D, T] (transposed) and values [L, B, K, T, D] of a batch."""
 
     def __init__(self, decoder: LeanDecoder, rows: int, columns: int) -> None:
         layers, k, d = len(decoder.layers), decoder.kv_heads, decoder.head_dim
-        self.keys = torch.empty(layers, rows, k, d, columns, dtype=decoder.dtype, device=decoder.device)
-        self.values = torch.empty(layers, rows, k, columns, d, dtype=decoder.dtype, device=decoder.device)
+        # Zeros, because columns behind a bias of -inf are still multiplied.
+        self.keys = torch.zeros(layers, rows, k, d, columns, dtype=decoder.dtype, device=decoder.device)
+        self.values = torch.zeros(layers, rows, k, columns, d, dtype=decoder.dtype, device=decoder.device)
         self.flat_keys = list(self.keys.flatten(1, 2))
         self.flat_values = list(self.values.flatten(1, 2))
 
+    @property
+    def columns(self) -> int:
+        """Columns that fit."""
+        return self.keys.shape[-1]
+
+    def write(self, layer: int, column: int | Tensor, key: Tensor, value: Tensor) -> None:
+        """Store one column of keys and values [B, K, D] of the first B rows."""
+        b = key.shape[0]
+        if isinstance(column, int):
+            self.keys[layer, :b, :, :, column].copy_(key)
+            self.values[layer, :b, :, column].copy_(value)
+        else:
+            self.keys[layer, :b].index_copy_(3, column, key[..., None])
+            self.values[layer, :b].index_copy_(2, column, value[:, :, None])
+
     def take(self, other: Cache, rows: Tensor, columns: int) -> None:
         """Fill row i with the first `columns` columns of row `rows[i]` of another cache."""
+        b = len(rows)
         for layer in range(self.keys.shape[0]):
-            self.keys[layer, ..., :columns] = other.keys[layer, ..., :columns][rows]
-            self.values[layer, :, :, :columns] = other.values[layer, :, :, :columns][rows]
+            self.keys[layer, :b, ..., :columns] = other.keys[layer, ..., :columns][rows]
+            self.values[layer, :b, :, :columns] = other.values[layer, :, :, :columns][rows]
 
     def move(self, source: Tensor, target: Tensor, columns: int) -> None:
         """Copy rows `source` onto rows `target` (disjoint), up to `columns`."""
         for layer in range(self.keys.shape[0]):
             self.keys[layer, target, :, :, :columns] = self.keys[layer, source, :, :, :columns]
             self.values[layer, target, :, :columns] = self.values[layer, source, :, :columns]
+
+
+class GraphedStep:
+    """`LeanDecoder.step` over a cache of fixed size, captured once as a CUDA graph and replayed.
+
+    Args:
+        decoder: a decoder on a CUDA device; `sync` keeps the captured addresses.
+        rows: rows of every step.
+        columns: columns of the cache.
+    """
+
+    def __init__(self, decoder: LeanDecoder, rows: int, columns: int) -> None:
+        device = decoder.device
+        self.cache = Cache(decoder, rows, columns)
+        self._ids = torch.zeros(rows, dtype=torch.int64, device=device)
+        self._column = torch.zeros(1, dtype=torch.int64, device=device)
+        self._rotation = decoder.rotation_TD[:1].expand(rows, -1)[:, None, None].clone()
+        self._bias = torch.zeros(rows, columns, dtype=decoder.dtype, device=device)
+        arguments = (self._ids, self._column, self._rotation, self._bias, self.cache)
+        stream = torch.cuda.Stream(device)
+        stream.wait_stream(torch.cuda.current_stream(device))
+        with torch.cuda.stream(stream):
+            for _ in range(3):  # Libraries allocate their workspaces in the first calls, which a capture forbids.
+                decoder.step(*arguments)
+        torch.cuda.current_stream(device).wait_stream(stream)
+        self._graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self._graph):
+            self._logits = decoder.step(*arguments)
+
+    def __call__(self, ids_B: Tensor, column: int, rotation: Tensor, bias_BT: Tensor) -> Tensor:
+        """Run one step; the logits are overwritten by the next."""
+        self._ids.copy_(ids_B)
+        self._column.fill_(column)
+        self._rotation.copy_(rotation)
+        self._bias.copy_(bias_BT)
+        self._graph.replay()
+        return self._logits

@@ -12,12 +12,15 @@ import torch
 from torch import Tensor, nn
 
 from sciRL.errors import UserError
-from sciRL.models.lean import Cache, LeanDecoder, supports
+from sciRL.models.lean import Cache, GraphedStep, LeanDecoder, supports
 from sciRL.rollout.base import Completion, GenerationRequest, SamplingParameters
 from sciRL.rollout.sampling import check, draw, uniforms
 
 # Finished rows are dropped once they are this share of the batch; moving fewer costs more than it saves.
 _COMPACT_AT = 1 / 16
+
+# Batched bf16 products on a CPU copy sliced operands: such caches grow by this many columns and are read whole.
+_GROWTH = 16
 
 
 class LeanSampler:
@@ -31,6 +34,10 @@ class LeanSampler:
         eos_ids: tokens that end a completion.
         dtype: type of the copy; bfloat16 is up to twice as fast and moves log-probabilities by about 0.005.
         max_batch: most rows decoded together.
+        cuda_graphs: replay the decode step as a CUDA graph (fixed batch shape, finished rows stay until all end).
+
+    Raises:
+        UserError: an unsupported model, or CUDA graphs on another device.
     """
 
     def __init__(
@@ -40,6 +47,7 @@ class LeanSampler:
         *,
         dtype: torch.dtype = torch.float32,
         max_batch: int = 256,
+        cuda_graphs: bool = False,
     ) -> None:
         reason = supports(model)
         if reason is not None:
@@ -47,6 +55,10 @@ class LeanSampler:
         self.decoder = LeanDecoder(model, dtype)
         self.eos_ids = torch.tensor(sorted(eos_ids), device=self.decoder.device)
         self.max_batch = max_batch
+        if cuda_graphs and self.decoder.device.type != "cuda":
+            raise UserError(f"CUDA graphs need a model on a CUDA device; this one is on {self.decoder.device}")
+        self.cuda_graphs = cuda_graphs
+        self._graphed: dict[tuple[int, int], GraphedStep] = {}
 
     def sync(self, model: nn.Module) -> None:
         """Take over the current weights of the trained model (LoRA updates merged)."""
@@ -60,9 +72,21 @@ class LeanSampler:
         completions: dict[int, Completion] = {}
         for start in range(0, len(order), self.max_batch):
             indices = order[start : start + self.max_batch]
-            drawn = _Batch(self.decoder, [requests[i] for i in indices], parameters).run(self.eos_ids)
+            batch = [requests[i] for i in indices]
+            drawn = _Batch(self.decoder, batch, parameters, self._graph(batch, parameters)).run(self.eos_ids)
             completions.update(zip(indices, drawn, strict=True))
         return [completions[index] for index in range(len(requests))]
+
+    def _graph(self, requests: Sequence[GenerationRequest], parameters: SamplingParameters) -> GraphedStep | None:
+        if not self.cuda_graphs:
+            return None
+        columns = max(len(request.prompt_ids) for request in requests) + parameters.max_new_tokens
+        # Round up so that prompts of changing lengths share a captured graph; keep one, for its cache is large.
+        shape = (len(requests), -(-columns // 64) * 64)
+        if shape not in self._graphed:
+            self._graphed.clear()
+            self._graphed[shape] = GraphedStep(self.decoder, *shape)
+        return self._graphed[shape]
 
     def logp(self, prefix: Sequence[int], target: Sequence[int]) -> Tensor:
         """Return the teacher-forced log-probabilities [len(target)] of `target` after `prefix`."""
@@ -79,20 +103,32 @@ class _Batch:
     """One batch while it is decoded: rows 0 to B - 1 of the cache are still drawing."""
 
     def __init__(
-        self, decoder: LeanDecoder, requests: Sequence[GenerationRequest], parameters: SamplingParameters
+        self,
+        decoder: LeanDecoder,
+        requests: Sequence[GenerationRequest],
+        parameters: SamplingParameters,
+        graph: GraphedStep | None,
     ) -> None:
-        self.decoder, self.parameters = decoder, parameters
+        self.decoder, self.parameters, self.graph = decoder, parameters, graph
         self.rows = len(requests)
         self.width = max(len(request.prompt_ids) for request in requests)
-        columns = self.width + parameters.max_new_tokens
         device = decoder.device
-        self.cache = Cache(decoder, self.rows, columns)
+        columns = self.width + parameters.max_new_tokens
+        # Grown caches and graphs are read whole, behind a bias; others are read up to the current column.
+        self.grows = graph is None and device.type == "cpu" and decoder.dtype != torch.float32
+        if graph is not None:
+            self.cache, columns = graph.cache, graph.cache.columns
+        else:
+            self.cache = Cache(decoder, self.rows, self.width + _GROWTH if self.grows else columns)
         self.logits_BV, self.padding_B = self._prefill([request.prompt_ids for request in requests])
         self.ragged = bool(self.padding_B.any())
-        self.bias_BT = torch.zeros(0)
-        if self.ragged:
-            hidden = torch.arange(columns, device=device) < self.padding_B[:, None]
-            self.bias_BT = torch.zeros(self.rows, columns, dtype=decoder.dtype, device=device)
+        self.bias_BT: Tensor | None = None
+        if self.ragged or self.grows or graph is not None:
+            places = torch.arange(columns + _GROWTH * self.grows, device=device)
+            hidden = (places < self.padding_B[:, None]) | (places >= self.width)
+            if not self.ragged:
+                hidden = hidden[:1]
+            self.bias_BT = torch.zeros(hidden.shape, dtype=decoder.dtype, device=device)
             self.bias_BT.masked_fill_(hidden, float("-inf"))
         if parameters.temperature == 0:
             self.uniform_BT = torch.zeros(self.rows, parameters.max_new_tokens, device=device)
@@ -131,19 +167,32 @@ class _Batch:
                 finished = int(done_B.sum())
                 if finished == len(done_B):
                     break
-                if finished >= _COMPACT_AT * len(done_B):
+                if finished >= _COMPACT_AT * len(done_B) and self.graph is None:
                     ids_B, done_B = self._compacted(ids_B, done_B, self.width + step)
             if step + 1 < steps:
                 self._advance(ids_B, self.width + step)
         return self._completions()
 
     def _advance(self, ids_B: Tensor, column: int) -> None:
+        rotation = self.decoder.rotation_TD[column]
         if self.ragged:
             rotation = self.decoder.rotation_TD[column - self.padding_B][:, None, None]
-            bias = self.bias_BT[:, : column + 1]
-            self.logits_BV = self.decoder.step(ids_B, column, rotation, bias, self.cache)
+        bias = None
+        if self.bias_BT is not None:
+            self.bias_BT[:, column] = 0
+            if self.grows and column >= self.cache.columns:
+                self._grow(len(ids_B), column)
+            whole = self.grows or self.graph is not None
+            bias = self.bias_BT[:, : self.cache.columns if whole else column + 1]
+        if self.graph is not None and bias is not None:
+            self.logits_BV = self.graph(ids_B, column, rotation, bias)
         else:
-            self.logits_BV = self.decoder.step(ids_B, column, self.decoder.rotation_TD[column], None, self.cache)
+            self.logits_BV = self.decoder.step(ids_B, column, rotation, bias, self.cache)
+
+    def _grow(self, rows: int, columns: int) -> None:
+        grown = Cache(self.decoder, rows, columns + _GROWTH)
+        grown.take(self.cache, torch.arange(rows, device=self.decoder.device), columns)
+        self.cache = grown
 
     def _compacted(self, ids_B: Tensor, done_B: Tensor, columns: int) -> tuple[Tensor, Tensor]:
         """Fill the places of finished rows with live rows from the end; only those are copied."""
@@ -157,7 +206,7 @@ class _Batch:
         order = order[:live]
         self.request_B, self.padding_B = self.request_B[order], self.padding_B[order]
         self.uniform_BT = self.uniform_BT[order]
-        if self.ragged:
+        if self.ragged and self.bias_BT is not None:
             self.bias_BT = self.bias_BT[order]
         return ids_B[order], done_B[order]
 

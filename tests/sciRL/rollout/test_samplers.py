@@ -9,7 +9,7 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from sciRL.errors import UserError
-from sciRL.models.lean import supports
+from sciRL.models.lean import Cache, LeanDecoder, supports
 from sciRL.models.loading import LoraSettings, ModelConfig, Policy, load_policy
 from sciRL.models.tiny import tiny_model
 from sciRL.rollout.base import Completion, GenerationRequest, SamplingParameters
@@ -144,6 +144,45 @@ def test_dropping_finished_rows_changes_nothing(monkeypatch: pytest.MonkeyPatch)
     assert [c.ids.tolist() for c in compacted] == [c.ids.tolist() for c in kept]
 
 
+def test_step_with_a_column_in_a_tensor_equals_the_plain_step() -> None:
+    """The form that CUDA graphs capture: fixed width, column and bias in tensors."""
+    decoder = LeanDecoder(small_model("qwen3"))
+    prompt = torch.tensor([[5, 6, 7], [8, 9, 10]])
+    plain, fixed = Cache(decoder, 2, 16), Cache(decoder, 2, 16)
+    for cache in (plain, fixed):
+        decoder.prefill(prompt, None, cache)
+    bias = torch.full((2, 16), float("-inf"))
+    bias[:, :3] = 0
+    for column, ids in enumerate(([11, 12], [13, 14], [15, 16]), start=3):
+        bias[:, column] = 0
+        rotation = decoder.rotation_TD[column]
+        expected = decoder.step(torch.tensor(ids), column, rotation, None, plain)
+        found = decoder.step(
+            torch.tensor(ids), torch.tensor([column]), rotation.expand(2, -1)[:, None, None], bias, fixed
+        )
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("lengths", [(5, 5), (5, 9, 1)])
+def test_cuda_graphs_change_nothing(lengths: tuple[int, ...]) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    model = small_model("qwen3").cuda()
+    asked = requests(12, lengths)
+    plain = LeanSampler(model, [EOS]).generate(asked, SamplingParameters(40))
+    graphed = LeanSampler(model, [EOS], cuda_graphs=True)
+    for _ in range(2):
+        for one, other in zip(plain, graphed.generate(asked, SamplingParameters(40)), strict=True):
+            assert one.ids.tolist() == other.ids.tolist()
+            np.testing.assert_allclose(one.logp, other.logp, atol=1e-4)
+
+
+def test_cuda_graphs_are_refused_on_a_cpu() -> None:
+    with pytest.raises(UserError, match="CUDA device"):
+        LeanSampler(small_model(), [EOS], cuda_graphs=True)
+
+
 def test_a_prompt_asked_often_equals_the_prompt_asked_once() -> None:
     model = small_model()
     prompt = requests(1)[0].prompt_ids
@@ -155,10 +194,11 @@ def test_a_prompt_asked_often_equals_the_prompt_asked_once() -> None:
     assert len({tuple(completion.ids.tolist()) for completion in together}) > 1
 
 
-def test_bfloat16_copy_stays_near_the_fp32_log_probabilities() -> None:
+@pytest.mark.parametrize("lengths", [(6,), (5, 9, 1)])
+def test_bfloat16_copy_stays_near_the_fp32_log_probabilities(lengths: tuple[int, ...]) -> None:
     model = small_model("qwen3")
-    asked = requests(24)
-    drawn = LeanSampler(model, [EOS], dtype=torch.bfloat16).generate(asked, SamplingParameters(24))
+    asked = requests(24, lengths)
+    drawn = LeanSampler(model, [EOS], dtype=torch.bfloat16).generate(asked, SamplingParameters(40))
     gaps = [np.abs(c.logp - hf_logp(model, r, c)) for r, c in zip(asked, drawn, strict=True)]
     gap = float(np.concatenate(gaps).mean())
     assert 0 < gap < 0.03
