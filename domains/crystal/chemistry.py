@@ -16,8 +16,11 @@ from math import gcd
 
 from domains.crystal.element_facts import element_facts
 
-MAX_COMBINATIONS = 200_000
+MAX_COMBINATIONS = 100_000
 """Limit on the partial sums that one composition may cost; beyond it the answer is 'not decided', never a hang."""
+
+KEPT_ASSIGNMENTS = 8
+"""Assignments remembered for each partial charge: enough to find one that passes Pauling's test."""
 
 _TERM = re.compile(r"(?P<element>[A-Z][a-z]?)(?P<count>[0-9]{0,6})|(?P<open>\()|\)(?P<times>[0-9]{0,6})")
 
@@ -135,26 +138,30 @@ def _options(element: str, count: int, mixed: bool) -> dict[int, list[tuple[int,
     for low, high in combinations(states, 2):
         if low * high > 0:
             for n_low in range(1, min(count, 1000)):
-                totals.setdefault(low * n_low + high * (count - n_low), []).append((low, high))
+                choices = totals.setdefault(low * n_low + high * (count - n_low), [])
+                if len(choices) < KEPT_ASSIGNMENTS:
+                    choices.append((low, high))
     return totals
 
 
 def _assignments(counts: tuple[tuple[str, int], ...], mixed: str | None, budget: int) -> tuple[list[Assignment], int]:
-    """Return the neutral assignments (at most 64 a partial charge) and what is left of the budget."""
+    """Return the neutral assignments (at most `KEPT_ASSIGNMENTS` a partial charge) and what is left of the budget."""
     partial: dict[int, list[Assignment]] = {0: [()]}
     for element, count in counts:
         options = _options(element, count, element == mixed)
         grown: dict[int, list[Assignment]] = {}
         for charge, heads in partial.items():
             for total, choices in options.items():
-                budget -= len(heads) * len(choices)
+                budget -= 1
                 if budget <= 0:
                     return [], 0
                 kept = grown.setdefault(charge + total, [])
-                for head in heads:
-                    for states in choices:
-                        if len(kept) < 64:
-                            kept.append((*head, (element, states)))
+                if len(kept) >= KEPT_ASSIGNMENTS:
+                    continue
+                room = KEPT_ASSIGNMENTS - len(kept)
+                new = [(*head, (element, states)) for head in heads for states in choices[:room]][:room]
+                kept.extend(new)
+                budget -= len(new)
         partial = grown
     return partial.get(0, []), budget
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domains.crystal.chemistry import composition_key, neutrality, parse_formula
@@ -41,11 +41,12 @@ def test_neutral_assignment_balances() -> None:
     assert verdict.pauling
 
 
+@settings(max_examples=40)
 @given(st.dictionaries(st.sampled_from(sorted(element_facts())), st.integers(1, 400), min_size=1, max_size=12))
 def test_any_composition_is_decided_quickly(composition: dict[str, int]) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     neutrality(composition)
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 2
 
 
 @given(st.dictionaries(st.sampled_from(sorted(element_facts())), st.integers(1, 50), min_size=1, max_size=5))
