@@ -5,7 +5,7 @@ Shapes: S tokens in all, N rows (one row = one context that only grows), U turns
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from enum import IntEnum
 from typing import Any, Literal, TypeAlias
@@ -261,6 +261,14 @@ class TrajectoryBatch:
             rows.append(torch.full_like(found, new))
         chosen = torch.cat(parts)
         return {name: column[chosen] for name, column in self.turns.items()} | {"row": torch.cat(rows)}
+
+    def with_columns(self, columns: Mapping[str, Tensor]) -> TrajectoryBatch:
+        """Return the batch with token or row columns filled or replaced; an unknown name raises `ValueError`."""
+        unknown = set(columns) - set(TOKEN_COLUMNS) - set(ROW_COLUMNS)
+        if unknown:
+            raise ValueError(f"no such columns: {sorted(unknown)}")
+        values: dict[str, Any] = dict(columns)
+        return replace(self, **values)
 
     def token_index(self, rows: Tensor) -> Tensor:
         """Flat positions of the tokens of the given rows, in order."""

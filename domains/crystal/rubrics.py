@@ -7,7 +7,8 @@ strict          the acceptance rule: parse (gate), condition, distance, volume, 
                 equal weights; a crystal passes only when every stage is 1
 ladder          parse 1, condition 1, distance 1 (gate), volume 1 (gate), neutral 2 (gate), sg_match 1, e_form 1,
                 e_hull 3; novel and unique together weigh as much as all others, so a known crystal gets half
-multiplicative  the product of all stages: every stage is a gate and only the last one pays
+multiplicative  the product of the strict rule's stages: every stage is a gate and only the last one pays, so a
+                policy cannot trade a hard stage (the asked conditions) for easy ones
 sun             multiplicative with e_hull <= 0 as the stability rule (an energy model and a hull are required)
 naive           parse, distance and volume only: the warning example, which a policy satisfies by collapsing
 ==============  =================================================================================================
@@ -164,7 +165,7 @@ def _product(stages: dict[str, Stage]) -> list[Stage]:
 
 
 def _multiplicative(parts: Parts) -> list[Stage]:
-    cheap = _cheap(parts, None, gate=True)
+    cheap = _cheap(parts, STRICT_RADII_SHARE, gate=True)
     return _product({**cheap, **_known(parts, gate=True), **_energetic(parts, gate=True)})
 
 

@@ -70,7 +70,7 @@ def make_tasks(data: Path, split: str, options: CrystalOptions) -> list[Task]:
     Raises:
         UserError: no row of a non-empty split has the needed values.
 
-    Example (compact): a rock-salt row gives the prompt ``<sg>225<el>2<sites>2`` and a newline, with the reference
+    Example (compact): a rock-salt row gives the prompt ``<el>2<sites>2SG 225`` and a newline, with the reference
     ``{"sg": 225, "n_elements": 2, "n_sites": 2}``.
     """
     return [task for task, _ in _tasks_with_rows(data, split, options)]
@@ -146,12 +146,14 @@ def word(question: Question, options: CrystalOptions, row_id: str) -> str:
 
 
 def compact_prompt(question: Question) -> str:
-    """Return the prompt in grammar tokens, in a fixed order, ending with a newline."""
+    """Return the prompt in grammar tokens, in a fixed order, ending with a newline.
+
+    The space group stands last and is the very token that begins an answer, so that copying it is easy to learn.
+    """
     if question.masked:
         return f"<infill>{question.masked}\n"
     reference = question.reference
     parts = {
-        "sg": lambda value: f"<sg>{value}",
         "n_elements": lambda value: f"<el>{value}",
         "n_sites": lambda value: f"<sites>{value}",
         "formula": lambda value: f"<formula>{value}",
@@ -160,18 +162,18 @@ def compact_prompt(question: Question) -> str:
         "e_form": lambda value: f"<eform>{value:.2f}",
         "e_hull_max": lambda value: f"<ehull>{value:.2f}",
     }
-    return "".join(write(reference[name]) for name, write in parts.items() if name in reference) + "\n"
+    written = "".join(write(reference[name]) for name, write in parts.items() if name in reference)
+    return written + (f"SG {reference['sg']}\n" if "sg" in reference else "\n")
 
 
 def compact_tokens(max_sites: int = 64) -> tuple[str, ...]:
     """Return the tokens of compact prompts beyond those of the codec."""
     names = ("<formula>", "<elements>", "<wyckoff>", "<eform>", "<ehull>", "<infill>", MASK)
-    groups = tuple(f"<sg>{number}" for number in range(1, 231))
     elements = tuple(f"<el>{number}" for number in range(1, 13))
     sites = tuple(f"<sites>{number}" for number in range(1, max_sites + 1))
     # Above `max_sites` a number is the longest known token and further digits.
     characters = tuple("0123456789abcdefghijklmnopqrstuvwxyzA:-.()\n")
-    return names + groups + elements + sites + characters
+    return names + elements + sites + characters
 
 
 def chat_prompt(question: Question, options: CrystalOptions, row_id: str) -> str:

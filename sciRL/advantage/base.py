@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 from torch import Tensor
@@ -61,5 +61,5 @@ def apply_transforms(
 ) -> TrajectoryBatch:
     """Apply the transforms in order and return the batch with their columns."""
     for transform in transforms:
-        batch = replace(batch, **transform.apply(batch, context))
+        batch = batch.with_columns(transform.apply(batch, context))
     return batch

@@ -175,7 +175,7 @@ def make_transforms(config: PolicyOptimizationConfig, seed: int) -> list[Advanta
     elif estimator == "gae":
         transforms.append(GeneralisedAdvantage(config.gamma, config.gae_lambda, kl_reward))
     else:
-        transforms.append(GroupAdvantage(estimator))  # type: ignore[arg-type]
+        transforms.append(GroupAdvantage(estimator))
     return transforms
 
 

@@ -109,9 +109,9 @@ def scored_batch(
     """Lay sampled and scored answers out; rows whose verifier failed get weight 0 and outcome NaN."""
     batch = TrajectoryBatch.from_rows(
         [request.prompt_ids for request in requests],
-        [completion.ids for completion in completions],
+        [completion.ids.tolist() for completion in completions],
         groups,
-        logp_sampler=[completion.logp for completion in completions],
+        logp_sampler=[completion.logp.tolist() for completion in completions],
         truncated=[completion.stop == "length" for completion in completions],
         version=version,
         rows={"task": list(tasks), "answer": list(answers), "score": list(scores)},

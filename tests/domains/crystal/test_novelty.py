@@ -29,7 +29,9 @@ def test_exact_compressed_and_moved_copies_are_known(training: TrainingSet) -> N
     assert training.contains(read(OTHER_ORIGIN)) == "salt"
     assert training.contains(read(RUTILE.replace("0.305", "0.311"))) == "rutile"
     # The same atoms written without symmetry.
-    assert training.contains(read("Na1Cl1\nSG 166\nCELL 3.988 9.769\nNa 3a\nCl 3b".replace("Na1Cl1", "Na3Cl3"))) == "salt"
+    assert (
+        training.contains(read("Na1Cl1\nSG 166\nCELL 3.988 9.769\nNa 3a\nCl 3b".replace("Na1Cl1", "Na3Cl3"))) == "salt"
+    )
 
 
 def test_other_structures_and_formulas_are_new(training: TrainingSet) -> None:

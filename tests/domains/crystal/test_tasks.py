@@ -31,9 +31,9 @@ def options(**values: object) -> CrystalOptions:
 @pytest.mark.parametrize(
     ("values", "prompt", "reference"),
     [
-        ({}, "<sg>216<el>3<sites>3\n", {"sg": 216, "n_elements": 3, "n_sites": 3}),
+        ({}, "<el>3<sites>3SG 216\n", {"sg": 216, "n_elements": 3, "n_sites": 3}),
         ({"kinds": ["unconditional"]}, "\n", {}),
-        ({"kinds": ["sg"]}, "<sg>216\n", {"sg": 216}),
+        ({"kinds": ["sg"]}, "SG 216\n", {"sg": 216}),
         ({"kinds": ["composition"]}, "<formula>TiNiSn\n", {"formula": "TiNiSn"}),
         ({"kinds": ["elements"]}, "<elements>NiSnTi\n", {"elements": ["Ni", "Sn", "Ti"]}),
         ({"conditions": ["template"]}, "<wyckoff>216:a-b-c\n", {"template": "216:a-b-c"}),
@@ -97,7 +97,7 @@ def test_compact_prompt_is_one_token_for_each_condition() -> None:
     from sciRL.models.tiny import tokenizer_from_tokens
 
     tokenizer = tokenizer_from_tokens(DOMAIN.vocabulary(DATA, options()).tokens)
-    assert len(tokenizer.encode("<sg>216<el>3<sites>12\n", add_special_tokens=False)) == 4
+    assert len(tokenizer.encode("<el>3<sites>12SG 216\n", add_special_tokens=False)) == 3
 
 
 def test_prompts_are_distributed_as_the_rows() -> None:
