@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import copy
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from sciRL.learning.distributed import ProcessGroup
+from sciRL.learning.micro_batches import shared_prompt_batches
 from sciRL.learning.optimizer import OptimizerConfig, learning_rate_factor, make_optimizer
 from sciRL.learning.scorer import EntropyMode, TokenScorer
 from sciRL.objective.base import LossTerm, MicroBatch
@@ -23,9 +23,9 @@ BATCH_COLUMNS = tuple(name for name in TOKEN_COLUMNS if name not in ("ids", "rol
 class Learner:
     """Trains one causal language model, whole or through its LoRA adapter.
 
-    `max_tokens` bounds the padded size of a micro-batch; results do not depend on it (bar rounding).
-    Rows that no loss term can draw a gradient from are skipped; denominators stay those of the whole
-    batch. `compute` counts token passes: 1 for a scored token, 3 for a trained one.
+    `max_tokens` bounds the size of a micro-batch (padding included where it is computed); results do not
+    depend on it (bar rounding). Rows that no loss term can draw a gradient from are skipped; denominators
+    stay those of the whole batch. `compute` counts token passes: 1 for a scored token, 3 for a trained one.
     """
 
     def __init__(
@@ -116,11 +116,11 @@ class Learner:
         if "logp_ref" in needs:
             with self._reference() as reference:
                 filled["logp_ref"] = self._pass(reference, batch, entropy=False, value=False)["logp_old"]
-        return replace(batch, **filled)
+        return batch.with_columns(filled)
 
     def _pass(self, scorer: TokenScorer, batch: TrajectoryBatch, *, entropy: bool, value: bool) -> dict[str, Tensor]:
         columns = {name: torch.zeros(batch.n_tokens) for name in ("logp_old", "entropy", "value")}
-        for rows in batch.micro_batches(self.max_tokens):
+        for rows in self._micro_batches(scorer, batch):
             part = batch.select(rows)
             ids_BT, index_A = scored_positions(part)
             with self._autocast():
@@ -137,8 +137,13 @@ class Learner:
                 columns["entropy"][positions] = spread.float().cpu()
             if value:
                 columns["value"][positions] = values.float().cpu()
-            self.compute += ids_BT.numel()
+            self.compute += part.n_tokens
         return columns
+
+    def _micro_batches(self, scorer: TokenScorer, batch: TrajectoryBatch, unit: int = 1) -> Iterator[Tensor]:
+        if self.autocast_dtype is None and scorer.shares_prompts():
+            return shared_prompt_batches(batch, self.max_tokens, unit)
+        return batch.micro_batches(self.max_tokens, unit=unit)
 
     def _autocast(self) -> contextlib.AbstractContextManager[Any]:
         if self.autocast_dtype is None:
@@ -186,7 +191,7 @@ class Learner:
         positions = batch.token_index(kept)
         extra = {name: column[positions] for name, column in coefficients.items()}
         self.scorer.train()
-        micro_batches = self.processes.share(list(trained.micro_batches(self.max_tokens, unit=unit)))
+        micro_batches = self.processes.share(list(self._micro_batches(self.scorer, trained, unit)))
         for rows in micro_batches:
             self._backward(trained, rows, extra, terms, wants, sums)
         self.scorer.eval()
@@ -238,7 +243,7 @@ class Learner:
             _add(sums, "sum/logp_gap", gap.sum())
         sums["tokens"] = sums.get("tokens", 0.0) + len(index_A)
         sums["pairs"] = sums.get("pairs", 0.0) + len(part) / 2
-        self.compute += 3 * ids_BT.numel()
+        self.compute += 3 * part.n_tokens
 
     def _reduce_metrics(self, sums: dict[str, float]) -> dict[str, float]:
         if self.processes.size > 1:

@@ -52,5 +52,9 @@ def make_optimizer(config: OptimizerConfig, parameters: Iterable[nn.Parameter]) 
         {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(
-        [group for group in groups if group["params"]], lr=config.learning_rate, betas=config.betas
+        [group for group in groups if group["params"]],
+        lr=config.learning_rate,
+        betas=config.betas,
+        # One kernel for all parameters, on the devices that have it.
+        fused=all(p.device.type in ("cpu", "cuda") and p.is_floating_point() for p in trained),
     )

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from sciRL.models import flat
+
 HEAD_CHUNK_ELEMENTS = 1 << 26
 """Logits [A, V] above this many elements are taken in recomputed chunks, to bound memory."""
 
@@ -24,7 +26,8 @@ class TokenScorer(nn.Module):
 
     For models with a plain head (`supports_hidden`) only the scored positions go through the output
     head; others use the model's own logits. Rows are padded on the right, so causal attention alone
-    keeps padding out of every real position and no mask is needed.
+    keeps padding out of every real position and no mask is needed. Where `sciRL.models.flat` knows the
+    architecture, padding and repeated prompts are not computed at all.
     """
 
     def __init__(self, model: Any, *, critic: bool = False) -> None:
@@ -36,6 +39,11 @@ class TokenScorer(nn.Module):
             nn.init.zeros_(self.value_head.weight)
             nn.init.zeros_(self.value_head.bias)
         self.plain_head = supports_hidden(model)
+        self.flat = self.plain_head and flat.supports(model) is None
+
+    def shares_prompts(self) -> bool:
+        """Whether the next forward computes equal prompts of a micro-batch once, and no padding."""
+        return self.flat and flat.usable(self.model)
 
     def forward(
         self, ids_BT: Tensor, index_A: Tensor, temperature: float, entropy: EntropyMode, value: bool
@@ -54,8 +62,12 @@ class TokenScorer(nn.Module):
             logp, spread = token_statistics(logits_AV, targets_A, temperature, entropy)
             return logp, spread, empty
         decoder, head = decoder_and_head(self.model)
-        hidden_BTH = decoder(input_ids=ids_BT, use_cache=False).last_hidden_state
-        hidden_AH = hidden_BTH.flatten(0, 1)[before_A]
+        if self.shares_prompts():
+            layout = flat.flat_layout(ids_BT, index_A)
+            hidden_AH = flat.last_hidden(self.model, layout)[layout.before]
+        else:
+            hidden_BTH = decoder(input_ids=ids_BT, use_cache=False).last_hidden_state
+            hidden_AH = hidden_BTH.flatten(0, 1)[before_A]
         logp, spread = self._head(head, hidden_AH, targets_A, temperature, entropy)
         values = self.value_head(hidden_AH.float()).squeeze(-1) if value and self.value_head is not None else empty
         return logp, spread, values
