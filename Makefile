@@ -26,7 +26,7 @@ install: $(VENV)/.installed  ## make .venv with the pinned packages and sciRL
 demo: $(VENV)/.installed  ## train the crystal demo (resumes when interrupted) and say where its report is
 	@if [ -f $(RUN)/report.html ]; then echo "$(RUN) is finished; remove the folder to train again"; \
 	elif [ -f $(RUN)/manifest.json ]; then $(BIN)/scirl train crystal --resume $(RUN); \
-	else $(BIN)/scirl train crystal --recipe demo --out $(RUN); fi
+	else $(BIN)/scirl train crystal --recipe tiny --out $(RUN); fi
 	@echo "open in a browser: $(RUN)/report.html"
 
 test: $(VENV)/.installed  ## run all tests

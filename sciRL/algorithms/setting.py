@@ -59,6 +59,8 @@ class ComputeConfig(BaseModel):
     """The run stops when more verifications than this fail (timeout or error)."""
     constant_score_steps: int = Field(50, ge=2)
     """The run stops when all scores of this many steps are equal."""
+    threads: int = Field(1, ge=1)
+    """Torch threads on the CPU; only 1 repeats a run bit for bit, and on a busy machine it is the fastest."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Device of the policy."""
 

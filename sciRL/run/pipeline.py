@@ -12,6 +12,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import torch
+
 from sciRL.algorithms.setting import Setting
 from sciRL.config import dump_config, load_config
 from sciRL.domain import Domain, load_domain
@@ -132,6 +134,7 @@ def make_setting(
     domain: Domain, config: PolicyConfig, data: Path, pool: WorkerPool, processes: ProcessGroup | None = None
 ) -> Setting:
     """Load the policy and put together what the algorithms share."""
+    torch.set_num_threads(config.compute.threads)
     options = config.domain  # type: ignore[attr-defined]
     policy = load_policy(config.model, domain.vocabulary(data, options).tokens)
     policy.model.to(config.compute.torch_device())
