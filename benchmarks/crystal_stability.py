@@ -73,7 +73,10 @@ def main() -> None:
     rubric, hull = stability_rubric(args.data)
     table: dict[str, dict[str, Any]] = {}
     print(f"hull: {hull}; energies: CHGNet 0.3.0, unrelaxed")
-    print("| run | arm | attempts | e_hull <= 0 | e_hull <= 0.1 | SUN | MetaSUN |\n| --- | --- | --- | --- | --- | --- | --- |")
+    print(
+        "| run | arm | attempts | e_hull <= 0 | e_hull <= 0.1 | SUN | MetaSUN |\n"
+        "| --- | --- | --- | --- | --- | --- | --- |"
+    )
     for run in args.runs:
         arms = load_arms(run / "results")
         for name in args.arms or [name for name in arms if name != "untrained"]:

@@ -49,7 +49,9 @@ def main() -> None:
     table = tabulate(runs)
     target = args.json or Path(__file__).parent / "results" / f"learning_{args.domain}_{args.recipe}.json"
     target.write_text(
-        json.dumps({"date": date.today().isoformat(), "seeds": args.seeds, "overrides": overrides, "arms": table}, indent=1)
+        json.dumps(
+            {"date": date.today().isoformat(), "seeds": args.seeds, "overrides": overrides, "arms": table}, indent=1
+        )
         + "\n"
     )
     print_table(table, ["pass_rate", *args.metrics])

@@ -108,7 +108,9 @@ class TrajectoryBatch:
         """Lay single-turn rows (prompt ids, completion ids) end to end."""
         n = len(prompts)
         if not n == len(completions) == len(groups):
-            raise ValueError(f"{n} prompts, {len(completions)} completions and {len(groups)} groups must be equally many")
+            raise ValueError(
+                f"{n} prompts, {len(completions)} completions and {len(groups)} groups must be equally many"
+            )
         ids: list[int] = []
         role: list[int] = []
         offsets = [0]
@@ -322,13 +324,19 @@ class TrajectoryBatch:
         for name in TOKEN_COLUMNS + ROW_COLUMNS:
             columns = [getattr(batch, name) for batch in batches]
             changed[name] = None if any(c is None for c in columns) else torch.cat(columns)
-        changed["offsets"] = torch.cat([torch.zeros(1, dtype=torch.int64), torch.cat([b.lengths for b in batches]).cumsum(0)])
+        changed["offsets"] = torch.cat(
+            [torch.zeros(1, dtype=torch.int64), torch.cat([b.lengths for b in batches]).cumsum(0)]
+        )
         shared = set.intersection(*(set(batch.rows) for batch in batches))
-        changed["rows"] = {name: [value for batch in batches for value in batch.rows[name]] for name in first.rows if name in shared}
+        changed["rows"] = {
+            name: [value for batch in batches for value in batch.rows[name]] for name in first.rows if name in shared
+        }
         starts = torch.tensor([0, *(len(batch) for batch in batches)]).cumsum(0).tolist()
         names = set.intersection(*(set(batch.turns) for batch in batches))
         changed["turns"] = {
-            name: torch.cat([b.turns[name] + (start if name == "row" else 0) for b, start in zip(batches, starts[:-1], strict=True)])
+            name: torch.cat(
+                [b.turns[name] + (start if name == "row" else 0) for b, start in zip(batches, starts[:-1], strict=True)]
+            )
             for name in first.turns
             if name in names
         }

@@ -1,6 +1,6 @@
 """Changes to a row's outcome before advantages are taken: KL as reward, overlong penalty, shuffled control.
 
-    soft overlong (DAPO, arXiv 2503.14476, eq. 13): 0 up to L_max - L_c; (L_max - L_c - len) / L_c up to L_max; -1 beyond
+soft overlong (DAPO, arXiv 2503.14476, eq. 13): 0 up to L_max - L_c; (L_max - L_c - len) / L_c up to L_max; -1 beyond
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ class Algorithm(Protocol):
 
     @property
     def compute(self) -> int:
-        """What was spent so far, in the learner's unit (language models: token passes); equal-compute controls read it."""
+        """What was spent so far, in the learner's unit (language models: token passes)."""
         ...
 
     def iterate(self) -> Metrics:

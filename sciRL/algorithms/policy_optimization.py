@@ -140,7 +140,9 @@ class PolicyOptimizationConfig(BaseModel):
         if self.sampling.temperature == 0:
             raise ValueError("sampling.temperature is 0 (greedy); policy optimisation needs a temperature above 0")
         if self.minibatches > self.prompts * self.group_size:
-            raise ValueError(f"minibatches is {self.minibatches}; allowed: up to the {self.prompts * self.group_size} rows")
+            raise ValueError(
+                f"minibatches is {self.minibatches}; allowed: up to the {self.prompts * self.group_size} rows"
+            )
         return self
 
     def settings(self) -> MethodSettings:

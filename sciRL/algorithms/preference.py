@@ -28,7 +28,6 @@ from sciRL.rollout.scheduler import UniformScheduler
 from sciRL.rollout.statistics import batch_metrics
 from sciRL.trajectory import TrajectoryBatch
 
-
 EMPTY_ROUNDS = 3
 """Pools in a row that may give no pair before the run stops."""
 
@@ -151,9 +150,7 @@ class PreferenceOptimization:
             pairs = best_vs_worst(batch, seed)
         else:
             domain = self.setting.domain
-            pairs = domain.preference_pairs(
-                self.config.pairs, records, self.setting.data, self.setting.options, seed
-            )
+            pairs = domain.preference_pairs(self.config.pairs, records, self.setting.data, self.setting.options, seed)
         generator = np.random.default_rng([seed, 1])
         order = generator.permutation(len(pairs))
         pairs = [pairs[index] for index in order]

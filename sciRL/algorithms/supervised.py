@@ -85,7 +85,6 @@ def demonstration_batch(policy: Policy, demonstrations: list[Demonstration]) -> 
     """Tokenise prompts and answers apart, append the end token, and lay them out as expert rows."""
     prompts = [render_prompt(policy.tokenizer, item.task.prompt) for item in demonstrations]
     answers = [
-        [*policy.tokenizer.encode(item.answer, add_special_tokens=False), policy.eos_ids[0]]
-        for item in demonstrations
+        [*policy.tokenizer.encode(item.answer, add_special_tokens=False), policy.eos_ids[0]] for item in demonstrations
     ]
     return TrajectoryBatch.from_rows(prompts, answers, list(range(len(prompts))), source=Source.EXPERT)

@@ -22,15 +22,11 @@ from torch import Tensor
 
 from sciRL.trajectory import TrajectoryBatch
 
-Aggregation: TypeAlias = Literal[
-    "token-mean", "seq-mean-token-sum", "seq-mean-token-mean", "seq-mean-token-sum-norm"
-]
+Aggregation: TypeAlias = Literal["token-mean", "seq-mean-token-sum", "seq-mean-token-mean", "seq-mean-token-sum-norm"]
 AGGREGATIONS: tuple[str, ...] = get_args(Aggregation)
 
 
-def token_coefficients(
-    batch: TrajectoryBatch, aggregation: Aggregation, constant_length: int | None = None
-) -> Tensor:
+def token_coefficients(batch: TrajectoryBatch, aggregation: Aggregation, constant_length: int | None = None) -> Tensor:
     """Return c [S], so that the aggregated loss is sum(c x loss)."""
     mask = batch.action & (batch.weight > 0)
     weight = batch.weight * mask

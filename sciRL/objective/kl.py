@@ -1,6 +1,6 @@
 """KL to a reference policy, estimated on the sampled tokens (Schulman, "Approximating KL divergence").
 
-    k1 = logp - ref     k2 = (logp - ref)^2 / 2     k3 = exp(ref - logp) - (ref - logp) - 1   (clamped to [-10, 10])
+k1 = logp - ref     k2 = (logp - ref)^2 / 2     k3 = exp(ref - logp) - (ref - logp) - 1   (clamped to [-10, 10])
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """PPO's value loss, clipped around the old value (arXiv 1707.06347).
 
-    l_t = 0.5 max((V - target)^2, (clip(V, V_old - eps, V_old + eps) - target)^2)
+l_t = 0.5 max((V - target)^2, (clip(V, V_old - eps, V_old + eps) - target)^2)
 """
 
 from __future__ import annotations

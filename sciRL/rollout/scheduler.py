@@ -81,4 +81,3 @@ def groups_without_spread(batch: TrajectoryBatch) -> int:
     """Return how many groups have no two different outcomes."""
     mixed = has_spread(batch, batch.outcome)
     return len(set(batch.group.tolist())) - len(set(batch.group[mixed].tolist()))
-

@@ -70,9 +70,7 @@ def sample(
     return domain.export_samples(arm.records, out)
 
 
-def _prepare(
-    policy: str, domain: Domain, data: Path | None, overrides: Sequence[str]
-) -> tuple[PolicyConfig, Path]:
+def _prepare(policy: str, domain: Domain, data: Path | None, overrides: Sequence[str]) -> tuple[PolicyConfig, Path]:
     config_class = for_domain(PolicyConfig, domain)
     path = Path(policy)
     if (path / "manifest.json").is_file():

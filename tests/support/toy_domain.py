@@ -53,9 +53,7 @@ class ToyDomain(Domain):
     def tasks(self, data: Path, split: str, options: Any) -> Sequence[Task]:
         pairs = [(a, b) for a in range(10) for b in range(10)]
         kept = [p for i, p in enumerate(pairs) if (i % 5 == 0) == (split == "test")]
-        return [
-            Task("toy", ({"role": "user", "content": f"{a}+{b}="},), reference=str(a + b)[::-1]) for a, b in kept
-        ]
+        return [Task("toy", ({"role": "user", "content": f"{a}+{b}="},), reference=str(a + b)[::-1]) for a, b in kept]
 
     def demonstrations(self, data: Path, split: str, options: Any, seed: int) -> Sequence[Demonstration]:
         return [Demonstration(task, str(task.reference)) for task in self.tasks(data, split, options)]

@@ -95,5 +95,3 @@ def test_cif_is_read_by_pymatgen() -> None:
         assert Counter(str(site.specie) for site in read) == crystal.composition
         assert read.volume == pytest.approx(crystal.volume, rel=1e-5)
         assert crystal.to_structure().composition == read.composition
-
-
