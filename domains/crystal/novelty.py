@@ -121,6 +121,11 @@ class TrainingSet:
         return None
 
 
+def load_matcher() -> None:
+    """Import pymatgen's matcher now (about a second), so that the first comparison does not pay for it."""
+    _matcher()
+
+
 @cache
 def _matcher() -> StructureMatcher:
     from pymatgen.analysis.structure_matcher import StructureMatcher

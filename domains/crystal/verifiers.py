@@ -15,7 +15,7 @@ from domains.crystal.contacts import contacts
 from domains.crystal.crystal import Crystal
 from domains.crystal.element_facts import element_facts
 from domains.crystal.geometry import density
-from domains.crystal.novelty import TrainingSet, same_crystal
+from domains.crystal.novelty import TrainingSet, load_matcher, same_crystal
 from domains.crystal.reading import Reader, Unreadable
 from domains.crystal.symmetry import SYMPREC, measure_space_group
 from sciRL.score import Score, Status
@@ -209,6 +209,11 @@ class Novel(CrystalVerifier):
     def __init__(self, reader: Reader, training: TrainingSet) -> None:
         super().__init__(reader)
         self.training = training
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # Unpickled means sent to a worker, whose time limit counts judging but not loading.
+        self.__dict__.update(state)
+        load_matcher()
 
     def judge(self, task: Task, crystal: Crystal) -> Score:
         """Look the crystal up in the training set."""
