@@ -9,6 +9,8 @@ ladder          parse 1, condition 1, distance 1 (gate), volume 1 (gate), neutra
                 e_hull 3; novel and unique together weigh as much as all others, so a known crystal gets half
 multiplicative  the product of the strict rule's stages: every stage is a gate and only the last one pays, so a
                 policy cannot trade a hard stage (the asked conditions) for easy ones
+staircase       the strict rule's stages as gates, each paying the same: dense where `multiplicative` is silent (a
+                prompt none of whose answers passes), and still no step can be had without those before it
 sun             multiplicative with e_hull <= 0 as the stability rule (an energy model and a hull are required)
 naive           parse, distance and volume only: the warning example, which a policy satisfies by collapsing
 ==============  =================================================================================================
@@ -169,6 +171,10 @@ def _multiplicative(parts: Parts) -> list[Stage]:
     return _product({**cheap, **_known(parts, gate=True), **_energetic(parts, gate=True)})
 
 
+def _staircase(parts: Parts) -> list[Stage]:
+    return [replace(stage, gate=True) for stage in _strict(parts)]
+
+
 def _sun(parts: Parts) -> list[Stage]:
     if parts.energy is None or parts.hull is None:
         raise UserError("rubric 'sun' needs an energy model and a hull; choose another preset without them")
@@ -182,6 +188,7 @@ PRESETS: Mapping[str, Callable[[Parts], list[Stage]]] = {
     "strict": _strict,
     "ladder": _ladder,
     "multiplicative": _multiplicative,
+    "staircase": _staircase,
     "sun": _sun,
     "naive": _naive,
 }

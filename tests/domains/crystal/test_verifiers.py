@@ -152,6 +152,14 @@ def test_ladder_pays_half_without_novelty_and_product_nothing(training: Training
         assert scores[1].value == pytest.approx(value)
 
 
+def test_staircase_pays_each_step_only_after_those_before(training: TrainingSet) -> None:
+    rubric = make_rubric("staircase", training=training)
+    asked = ask({"sg": 225})
+    values = [rubric.verify([(asked, text)])[0].value for text in (COPPER_221, SALT, BROMIDE, "SG 225")]
+    # Wrong group: parse only. Known crystal: all before novel. New crystal: all. Unreadable: nothing.
+    assert values == [1 / 8, 6 / 8, 1.0, 0.0]
+
+
 def test_naive_is_satisfied_by_repetition() -> None:
     scores = make_rubric("naive").verify([(ask(), COPPER_221)] * 3)
     assert [score.value for score in scores] == [1.0] * 3
@@ -166,7 +174,7 @@ def test_rubric_arguments(training: TrainingSet) -> None:
         make_rubric("strict", training=training, weights={"nov": 1.0})
     with pytest.raises(UserError, match="energy model"):
         make_rubric("sun", training=training)
-    assert set(PRESETS) == {"strict", "ladder", "multiplicative", "sun", "naive"}
+    assert set(PRESETS) == {"strict", "ladder", "multiplicative", "staircase", "sun", "naive"}
     rubric = make_rubric("strict", training=training, weights={"novel": 8.0})
     assert rubric.verify([(ask(), SALT)])[0].value == pytest.approx(7 / 15)
     assert pickle.loads(pickle.dumps(rubric)).verify([(ask(), BROMIDE)])[0].value == 1.0
