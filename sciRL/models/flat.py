@@ -176,7 +176,8 @@ def last_hidden(model: Any, layout: FlatLayout) -> Tensor:
     """Return the final (normalised) hidden states [F, H] of a supported model, with gradient."""
     decoder, config = model.model, model.config
     shape = HeadShape.of(config)
-    x = F.embedding(layout.ids, decoder.embed_tokens.weight)
+    # The padding token has no gradient as an input, even where a policy drew it: as in the model's own forward.
+    x = F.embedding(layout.ids, decoder.embed_tokens.weight, decoder.embed_tokens.padding_idx)
     rotation = _rotation(config.rope_parameters["rope_theta"], layout.position, shape.size)
     for layer in decoder.layers:
         attention, mlp = layer.self_attn, layer.mlp

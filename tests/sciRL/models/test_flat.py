@@ -37,8 +37,9 @@ def make_model(layout: Layout, tied: bool = True) -> Any:
 def make_batch(rows: list[tuple[int, int, int]]) -> TrajectoryBatch:
     """Rows of (prompt number, prompt length, answer length)."""
     generator = torch.Generator().manual_seed(0)
-    ids = torch.randint(1, VOCABULARY, (200,), generator=generator).tolist()
-    answers = [torch.randint(1, VOCABULARY, (n,), generator=generator).tolist() for _, _, n in rows]
+    # Token 0 is the padding token, which the embedding gives no gradient; a policy can draw it all the same.
+    ids = torch.randint(0, VOCABULARY, (200,), generator=generator).tolist()
+    answers = [torch.randint(0, VOCABULARY, (n,), generator=generator).tolist() for _, _, n in rows]
     return TrajectoryBatch.from_rows([ids[p : p + n] for p, n, _ in rows], answers, [p for p, _, _ in rows])
 
 
