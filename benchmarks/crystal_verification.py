@@ -32,6 +32,7 @@ from domains.crystal.rubrics import make_rubric
 from sciRL.task import Task
 from sciRL.verification.pool import WorkerPool
 
+EMBEDDED = Path(__file__).parents[1] / "domains" / "crystal" / "data" / "prototypes" / "train.jsonl"
 ELEMENTS = ("Li", "Na", "K", "Mg", "Ca", "Sr", "Al", "Ti", "Fe", "Cu", "Zn", "O", "S", "F", "Cl", "Br", "Pd", "La")
 
 
@@ -142,7 +143,7 @@ def _baseline_check(known: dict[str, list[Any]]) -> Callable[..., bool]:
 def main() -> None:
     """Run, print one table and write JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=Path, required=True, help="JSONL(.gz) with a `text` column of WyText")
+    parser.add_argument("--rows", type=Path, default=EMBEDDED, help="JSONL(.gz) with a `text` column of WyText")
     parser.add_argument("--texts", type=int, default=10_000)
     parser.add_argument("--workers", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--baseline", type=int, default=200, help="texts for the one-by-one checks")
@@ -150,7 +151,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/crystal_verification.json"))
     args = parser.parse_args()
     warnings.filterwarnings("ignore")
-    with gzip.open(args.rows, "rt") as stream:
+    with (gzip.open if args.rows.suffix == ".gz" else open)(args.rows, "rt") as stream:
         rows = [json.loads(line) for line in stream]
     training = TrainingSet.from_rows(rows[: len(rows) * 4 // 5], WyText())
     texts = make_texts([row["text"] for row in rows], args.texts, args.seed)
