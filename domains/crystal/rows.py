@@ -62,7 +62,7 @@ def split_path(data: Path, split: str) -> Path:
     path = data / f"{split}.jsonl"
     if not path.is_file():
         raise UserError(f"{data}: not a crystal dataset folder ({path.name} is missing); make one with "
-                        "scirl data build crystal SOURCE --out FOLDER")  # fmt: skip
+                        "scirl data build crystal --source SOURCE --out FOLDER")  # fmt: skip
     return path
 
 

@@ -59,9 +59,7 @@ class RunDirectory:
         Raises:
             UserError: the folder holds something already (a finished or interrupted run is resumed instead).
         """
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            hint = f"go on with --resume {path}, or choose" if (path / "manifest.json").exists() else "choose"
-            raise UserError(f"run folder {path} exists and is not empty: {hint} another --out")
+        cls.check_free(path)
         path.mkdir(parents=True, exist_ok=True)
         run = cls(path)
         run._take_lock()
@@ -70,6 +68,13 @@ class RunDirectory:
         # The manifest comes last: a folder that has one is a complete run folder.
         write_text(run.manifest, json.dumps(dict(manifest), indent=1, ensure_ascii=False) + "\n")
         return run
+
+    @staticmethod
+    def check_free(path: Path) -> None:
+        """Raise `UserError` when a new run cannot be made there because something is there already."""
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            hint = f"go on with --resume {path}, or choose" if (path / "manifest.json").exists() else "choose"
+            raise UserError(f"run folder {path} exists and is not empty: {hint} another --out")
 
     @classmethod
     def open(cls, path: Path) -> RunDirectory:

@@ -72,16 +72,19 @@ def train(
     if resume:
         run, config, folder = _reopen(domain, data, out, processes)
     else:
-        run, config, folder = _create(domain, recipe, data, model, overrides, out, processes)
+        RunDirectory.check_free(out)
+        config, folder = _configure(domain, recipe, data, model, overrides, out, processes)
     with WorkerPool(config.compute.workers, config.compute.verifier_limit_s) as pool:
         setting = make_setting(domain, config, folder, pool, processes)
-        loop = RunLoop(run, config, setting)
-        loop.run_all(resume)
+        if not resume:
+            # Only now: a model that cannot be loaded leaves no run folder behind.
+            run = _create(domain, config, folder, out, processes)
+        RunLoop(run, config, setting).run_all(resume)
     run.close()
     return run.path
 
 
-def _create(
+def _configure(
     domain: Domain,
     recipe: Path | None,
     data: Path | None,
@@ -89,17 +92,23 @@ def _create(
     overrides: Sequence[str],
     out: Path,
     processes: ProcessGroup,
-) -> tuple[RunDirectory, RunConfig, Path]:
+) -> tuple[RunConfig, Path]:
     given = [*overrides, *([f"model.path={model}"] if model is not None else [])]
     config = load_config(for_domain(RunConfig, domain), recipe, given, prepare=fill_likes)
     config.active_stages()
-    if not processes.is_main:
-        return RunDirectory(out), config, processes.from_main(Path())
-    folder = dataset_folder(domain, data, out)
-    device = str(config.compute.torch_device())
-    manifest = describe_run(config.seed, folder, device, config.model.path) | {"domain": domain.name}
-    run = RunDirectory.create(out, dump_config(config), manifest)
-    return run, config, processes.from_main(folder)
+    # One process builds the dataset; the others wait for its place.
+    return config, processes.from_main(dataset_folder(domain, data, out) if processes.is_main else Path())
+
+
+def _create(domain: Domain, config: RunConfig, folder: Path, out: Path, processes: ProcessGroup) -> RunDirectory:
+    if processes.is_main:
+        device = str(config.compute.torch_device())
+        manifest = describe_run(config.seed, folder, device, config.model.path) | {"domain": domain.name}
+        run = RunDirectory.create(out, dump_config(config), manifest)
+    else:
+        run = RunDirectory(out)
+    processes.barrier()
+    return run
 
 
 def _reopen(

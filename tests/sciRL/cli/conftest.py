@@ -32,10 +32,11 @@ class Toy(Domain):
         if not Path(source).exists():
             raise UserError(f"source {source} does not exist")
         out.mkdir()
-        (out / "manifest.json").write_text("{}")
+        (out / "manifest.json").write_text('{"domain": "toy"}')
+        (out / "rows.jsonl").write_text("")
         return BuildReport(out, 5, 3, {"too long": 2}, {"train": 2, "test": 1}, ["1+1"])
     def check(self, folder):
-        return [] if (folder / "manifest.json").exists() else ["manifest.json is missing"]
+        return [] if (folder / "rows.jsonl").exists() else ["rows.jsonl is missing"]
     def tasks(self, data, split, options):
         return [Task("toy", ({"role": "user", "content": f"1+{i}?"},), i + 1) for i in range(options.largest)]
     def demonstrations(self, data, split, options, seed):

@@ -68,25 +68,27 @@ def test_domains_lists_recipes_and_what_is_unusable(toy: Path, capsys: pytest.Ca
 
 def test_build_and_check(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (toy / "source.csv").write_text("x")
-    assert main(["data", "build", "toy", "source.csv", "--out", "built"]) == 0
+    assert main(["data", "build", "toy", "--source", "source.csv", "--out", "built"]) == 0
     out = capsys.readouterr().out
     assert "kept 3 of 5 rows" in out
     assert "2  too long" in out
-    assert main(["data", "check", "toy", "built"]) == 0
+    assert main(["data", "check", "built"]) == 0
+    (toy / "built" / "rows.jsonl").unlink()
+    assert main(["data", "check", "built"]) == 1
+    assert "rows.jsonl is missing" in capsys.readouterr().out
     (toy / "built" / "manifest.json").unlink()
-    assert main(["data", "check", "toy", "built"]) == 1
-    assert "manifest.json is missing" in capsys.readouterr().out
+    assert "was not made by `scirl data build`" in error_of(capsys, "data", "check", "built")
 
 
 def test_bad_input_is_one_line(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "unknown domain 'cristal'" in error_of(capsys, "train", "cristal")
     assert "unknown recipe 'big' of domain 'toy'; presets: tiny" in error_of(capsys, "train", "toy", "--recipe", "big")
     assert "remove --model, seed=2" in error_of(capsys, "train", "toy", "--resume", "runs/x", "--model", "m", "seed=2")
-    assert "source none.csv does not exist" in error_of(capsys, "data", "build", "toy", "none.csv", "--out", "o")
-    build = ("data", "build", "toy", "none.csv", "--out", "o")
+    build = ("data", "build", "toy", "--source", "none.csv", "--out", "o")
+    assert "source none.csv does not exist" in error_of(capsys, *build)
     assert "must look like key=value" in error_of(capsys, *build, "--option", "workers")
     assert "workers is given twice" in error_of(capsys, *build, "--option", "workers=1", "--option", "workers=2")
-    assert "dataset folder none does not exist" in error_of(capsys, "data", "check", "toy", "none")
+    assert "dataset folder none does not exist" in error_of(capsys, "data", "check", "none")
     assert "none.jsonl does not exist" in error_of(capsys, "verify", "toy", "none.jsonl", "--out", "s")
     assert "is not a run folder" in error_of(capsys, "report", "none")
     assert "is not a run folder" in error_of(capsys, "compare", "none")
