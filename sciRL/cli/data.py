@@ -49,7 +49,9 @@ def _domain_of(folder: Path) -> Domain:
     try:
         name = json.loads(manifest.read_text(encoding="utf-8"))["domain"]
     except (OSError, ValueError, KeyError, TypeError):
-        raise UserError(f"{manifest} is missing or names no domain: {folder} was not made by `scirl data build`") from None
+        raise UserError(
+            f"{manifest} is missing or names no domain: {folder} was not made by `scirl data build`"
+        ) from None
     return load_domain(str(name))
 
 
