@@ -11,7 +11,7 @@ from domains.crystal.answers import answer_codec, requires_tags
 from domains.crystal.codec import WyText
 from domains.crystal.energy import ChgnetModel
 from domains.crystal.hull import Hull
-from domains.crystal.metrics import diversity
+from domains.crystal.metrics import diversity, space_group_split
 from domains.crystal.novelty import TrainingSet
 from domains.crystal.options import CrystalOptions
 from domains.crystal.pairs import BUILDERS, candidates
@@ -88,5 +88,12 @@ def pair_indices(builder: str, records: Sequence[Record], seed: int) -> list[tup
 
 
 def summarize(records: Sequence[Record], data: Path) -> dict[str, float]:
-    """Return diversity and distribution metrics against the training split."""
-    return diversity([record.score for record in records], training_set(data))
+    """Return diversity and distribution metrics against the training split, and how often an asked group was met."""
+    training = training_set(data)
+    metrics = diversity([record.score for record in records], training)
+    asked = [
+        (r, r.task.reference["sg"]) for r in records if isinstance(r.task.reference, dict) and "sg" in r.task.reference
+    ]
+    if asked:
+        metrics |= space_group_split([record.score for record, _ in asked], [group for _, group in asked], training)
+    return metrics

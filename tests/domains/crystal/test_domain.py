@@ -127,3 +127,16 @@ def test_rows_file_is_read_again_after_a_change(tmp_path: Path) -> None:
     assert len(load_rows(tmp_path, "test")) == 1
     (tmp_path / "test.jsonl").write_text(row.to_json() + "\n" + row.to_json() + "\n")
     assert len(load_rows(tmp_path, "test")) == 2
+
+
+def test_summary_measures_the_asked_group_for_frequent_and_rare_groups_apart() -> None:
+    salt = "SG 225\nCELL 6.600\nK 4a\nBr 4b"
+    asked = [Task("crystal", ({"role": "user", "content": str(n)},), reference={"sg": n}) for n in (225, 221, 1)]
+    options = CrystalOptions()
+    items = [(asked[0], salt), (asked[1], salt), (asked[2], salt), (asked[0], "no crystal")]
+    scores = DOMAIN.rubric(DATA, options).verify(items)
+    records = [Record(task, answer, score) for (task, answer), score in zip(items, scores, strict=True)]
+    summary = DOMAIN.summarize(records, DATA, options)
+    assert summary["sg_right_frequent"] == pytest.approx(1 / 3)
+    assert summary["sg_right_rare"] == 0.0
+    assert (summary["sg_asked_frequent"], summary["sg_asked_rare"]) == (3.0, 1.0)
