@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
@@ -25,7 +25,6 @@ from sciRL.algorithms.supervised import SupervisedConfig, SupervisedFineTuning
 from sciRL.domain import Domain
 from sciRL.errors import UserError
 from sciRL.models.loading import ModelConfig
-from sciRL.run.results import ArmRole
 
 AlgorithmConfig = Annotated[
     SupervisedConfig | PolicyOptimizationConfig | PreferenceConfig, Field(discriminator="algorithm")
@@ -45,7 +44,7 @@ class StageConfig(BaseModel):
     """Training steps (with `compute_of`, at most so many)."""
     compute_of: str | None = None
     """End when as many token passes were spent as that stage spent: the equal-compute control."""
-    role: ArmRole = "trained"
+    role: Literal["reference", "trained", "control", "warning"] = "trained"
     """What the arm is in the report: reference (SFT), trained (the claim), control, warning."""
     description: str = ""
     """One sentence for the report."""
