@@ -14,6 +14,7 @@ with m = 1 on trained tokens, w their weight, N the rows that have a trained tok
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias, get_args
 
@@ -96,7 +97,7 @@ class LossTerm(Protocol):
         ...
 
 
-class TokenTerm:
+class TokenTerm(ABC):
     """Base of terms that are a weighted sum of per-token losses."""
 
     name = "token"
@@ -121,9 +122,9 @@ class TokenTerm:
         """Return the rows with any token of non-zero coefficient."""
         return batch.segment_sum((coefficient != 0).float(), "row") > 0
 
+    @abstractmethod
     def per_token(self, micro: MicroBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss of every action token [A] and per-token quantities to average as metrics."""
-        raise NotImplementedError
 
     def loss(self, micro: MicroBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """Return sum(c x loss) of the micro-batch and metric sums over its tokens."""
