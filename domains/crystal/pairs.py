@@ -1,4 +1,4 @@
-"""Preference pairs from verified crystals: PLaID++'s tiers and best-against-worst of a prompt.
+"""Preference pairs from verified crystals: PLaID++'s tiers.
 
 Follows Xu et al., "PLaID++" (arXiv 2509.07150): a crystal is stable (e_hull <= 0), metastable (0 < e_hull <= threshold)
 or unstable (above it, or without an energy). Every chosen item draws its own rejected ones, so a tier gives
@@ -153,29 +153,6 @@ def space_group_pairs(
         _Tier("stable enough > unstable", ok, unstable, ratio),
     ]
     return _draw(items, tiers, seed, max_pairs)
-
-
-def best_vs_worst(records: Sequence[Record], *, min_gap: float = 1e-9) -> PairSet:
-    """Pair the best with the worst scored sample of each prompt; failed verifications take no part.
-
-    Args:
-        records: scored samples; the first of equal values is taken.
-        min_gap: prompts whose best and worst values differ by less are counted as empty.
-    """
-    by_task: dict[str, list[tuple[float, int]]] = {}
-    for index, record in enumerate(records):
-        if record.score.value is not None:
-            by_task.setdefault(record.task.id, []).append((record.score.value, index))
-    result = PairSet()
-    for task_id, scored in by_task.items():
-        best = max(scored, key=lambda pair: (pair[0], -pair[1]))
-        worst = min(scored)
-        if best[0] - worst[0] < min_gap:
-            result.empty.append(task_id)
-            continue
-        result.pairs.append(Pair(best[1], worst[1], "best > worst"))
-    result.counts["best > worst"] = len(result.pairs)
-    return result
 
 
 def write_pairs(path: Path, pairs: Sequence[Pair], records: Sequence[Record]) -> None:

@@ -2,7 +2,7 @@
 
 Rock salt without its formula line is 14 tokens: "SG 225⏎", "CELL", " 5.", "6", "4", "0", "⏎", "Na", " 4", "a", "⏎",
 "Cl", " 4", "b". Multiplicity and letter are apart because letters mean the same in every group (a is the most special
-position): on 12,800 answers of binary and ternary compounds, readable samples rose when they were no longer one token.
+position).
 """
 
 from __future__ import annotations

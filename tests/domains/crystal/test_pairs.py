@@ -7,8 +7,8 @@ from pathlib import Path
 
 from domains.crystal.pairs import (
     Candidate,
+    Pair,
     basic_pairs,
-    best_vs_worst,
     candidates,
     space_group_pairs,
     tiered_pairs,
@@ -74,12 +74,9 @@ def test_candidates_use_the_measured_group() -> None:
     assert wrong.sg_right is False
 
 
-def test_best_vs_worst_skips_failures_and_ties(tmp_path: Path) -> None:
-    records = [record(0.2), record(None), record(0.9, answer="b"), record(0.5, "q"), record(0.5, "q")]
-    found = best_vs_worst(records)
-    assert [(pair.chosen_index, pair.rejected_index) for pair in found.pairs] == [(2, 0)]
-    assert len(found.empty) == 1
-    write_pairs(tmp_path / "pairs.jsonl", found.pairs, records)
+def test_pairs_file_holds_prompt_and_both_answers(tmp_path: Path) -> None:
+    records = [record(0.2), record(0.9, answer="b")]
+    write_pairs(tmp_path / "pairs.jsonl", [Pair(1, 0, "best > worst")], records)
     row = json.loads((tmp_path / "pairs.jsonl").read_text())
     assert (row["chosen"], row["rejected"]) == ("b", "a")
     assert row["prompt"] == [{"role": "user", "content": "p"}]
