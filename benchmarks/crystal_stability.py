@@ -19,7 +19,7 @@ import torch
 from domains.crystal.answers import answer_codec, requires_tags
 from domains.crystal.energy import ChgnetModel
 from domains.crystal.energy_verifiers import EHull, EnergyTable
-from domains.crystal.metrics import sun_rates, sun_rows
+from domains.crystal.metrics import stability
 from domains.crystal.options import CrystalOptions
 from domains.crystal.reading import Reader
 from domains.crystal.reward import build_hull, training_set
@@ -27,6 +27,8 @@ from domains.crystal.verifiers import MinDistance, Novel, Parse, Unique, Volume
 from sciRL.domain import Record
 from sciRL.run.results import load_arms
 from sciRL.verification.base import Rubric, Stage
+
+RATES = ("stable_share", "metastable_share", "sun_share", "metasun_share")
 
 
 def stability_rubric(data: Path) -> tuple[Rubric, str]:
@@ -49,15 +51,8 @@ def stability_rubric(data: Path) -> tuple[Rubric, str]:
 
 def measure(records: list[Record], rubric: Rubric) -> dict[str, float]:
     """Return SUN (e_hull <= 0), MetaSUN (<= 0.1 eV/atom) and the shares below both limits."""
-    rows = sun_rows(rubric.verify([(record.task, record.answer) for record in records]))
-    strict, meta = sun_rates(rows, 0.0), sun_rates(rows, 0.1)
-    return {
-        "attempts": float(len(rows)),
-        "stable": strict["stable_share"],
-        "below_0.1": meta["stable_share"],
-        "sun": strict["sun_share"],
-        "metasun": meta["sun_share"],
-    }
+    scores = rubric.verify([(record.task, record.answer) for record in records])
+    return {"attempts": float(len(scores))} | stability(scores)
 
 
 def main() -> None:
@@ -82,7 +77,7 @@ def main() -> None:
         for name in args.arms or [name for name in arms if name != "untrained"]:
             found = measure(list(arms[name].records)[: args.samples], rubric)
             table.setdefault(run.name, {})[name] = found
-            cells = " | ".join(f"{found[key]:.3f}" for key in ("stable", "below_0.1", "sun", "metasun"))
+            cells = " | ".join(f"{found[key]:.3f}" for key in RATES)
             print(f"| {run.name} | {name} | {int(found['attempts'])} | {cells} |", flush=True)
     payload = {"date": date.today().isoformat(), "hull": hull, "energy": "CHGNet 0.3.0, unrelaxed", "runs": table}
     args.json.write_text(json.dumps(payload, indent=1) + "\n")

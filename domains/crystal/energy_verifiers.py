@@ -6,7 +6,9 @@ import math
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import replace
 
+from domains.crystal.contacts import contacts
 from domains.crystal.crystal import Crystal
 from domains.crystal.energy import EnergyModel, formation_energy
 from domains.crystal.hull import Hull
@@ -17,6 +19,8 @@ from sciRL.task import Task
 from sciRL.verification.base import Cost, Item
 
 CACHE_SIZE = 16_384
+CLOSEST = 0.5
+"""Shortest contact in angstrom of which an energy is taken: no model is made for atoms that sit in each other."""
 
 
 class EnergyTable:
@@ -45,6 +49,9 @@ class EnergyTable:
         size = len(crystal.primitive.numbers)
         if size > self.model.max_atoms:
             return f"{size} atoms in the primitive cell; {self.model.name} is used up to {self.model.max_atoms}"
+        contact, _ = contacts(crystal)
+        if contact < CLOSEST:
+            return f"atoms at {contact:.2f} angstrom; energies are taken from {CLOSEST} on"
         missing = sorted(set(crystal.elements) - set(self.model.reference))
         return f"{self.model.name} has no reference for {', '.join(missing)}" if missing else None
 
@@ -135,22 +142,21 @@ class EHull(EnergyVerifier):
         reader: decodes answers.
         energies: formation energies, shared with `EForm`.
         hull: reference phases.
-        threshold: for tasks that name no limit.
+        threshold: for tasks that name no limit; None measures their crystals without judging them (they score 1).
         width: over which the score falls from 1 to 0 above the limit (0: at once).
     """
 
     name = "e_hull"
 
     def __init__(
-        self, reader: Reader, energies: EnergyTable, hull: Hull, threshold: float = 0.1, width: float = 0.0
+        self, reader: Reader, energies: EnergyTable, hull: Hull, threshold: float | None = 0.1, width: float = 0.0
     ) -> None:
         super().__init__(reader, energies)
         self.hull, self.threshold, self.width = hull, threshold, width
 
     def judge(self, task: Task, crystal: Crystal, e_form: float) -> Score:
         """Compare with the limit; an element that the hull lacks is outside its range and scores 0."""
-        asked = task.reference.get("e_hull_max") if isinstance(task.reference, dict) else None
-        limit = self.threshold if asked is None else float(asked)
+        limit = self._limit(task)
         measured = {"e_form": round(e_form, 4), "energy_model": self.energies.model.name, "hull": self.hull.name}
         try:
             above = self.hull.e_hull(crystal.composition, e_form)
@@ -158,6 +164,16 @@ class EHull(EnergyVerifier):
             return Score.ok(0.0, str(error), **measured)
         except Exception as error:  # the phase diagram's failure
             return Score.failed(Status.ERROR, f"e_hull: {type(error).__name__}: {error}")
-        value = _falling(above - limit, self.width)
+        value = 1.0 if limit is None else _falling(above - limit, self.width)
         reason = "" if value == 1.0 else f"{above:.3f} eV/atom above the hull; at most {limit}"
         return Score.ok(value, reason, e_hull=round(above, 4), **measured)
+
+    def _score(self, task: Task, crystal: Crystal | Unreadable) -> Score:
+        score = super()._score(task, crystal)
+        if score.status is Status.OK and self._limit(task) is None:
+            return replace(score, value=1.0, reason="")
+        return score
+
+    def _limit(self, task: Task) -> float | None:
+        asked = task.reference.get("e_hull_max") if isinstance(task.reference, dict) else None
+        return self.threshold if asked is None else float(asked)

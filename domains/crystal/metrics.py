@@ -161,6 +161,18 @@ def sun_rates(rows: Sequence[SunRow], threshold: float = 0.0) -> dict[str, float
     }
 
 
+def stability(scores: Sequence[Score]) -> dict[str, float]:
+    """Return SUN (e_hull <= 0) and MetaSUN (<= 0.1 eV/atom) rates and the stable shares, over all attempts."""
+    rows = sun_rows(scores)
+    strict, meta = sun_rates(rows, 0.0), sun_rates(rows, 0.1)
+    return {
+        "stable_share": strict["stable_share"],
+        "metastable_share": meta["stable_share"],
+        "sun_share": strict["sun_share"],
+        "metasun_share": meta["sun_share"],
+    }
+
+
 def sun_rows(scores: Sequence[Score]) -> list[SunRow]:
     """Read the rows of `sun_rates` from scores of one batch with the stages `novel`, `unique` and `e_hull`."""
     return [

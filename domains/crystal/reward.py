@@ -11,7 +11,7 @@ from domains.crystal.answers import answer_codec, requires_tags
 from domains.crystal.codec import WyText
 from domains.crystal.energy import ChgnetModel
 from domains.crystal.hull import Hull
-from domains.crystal.metrics import diversity, space_group_split
+from domains.crystal.metrics import diversity, space_group_split, stability
 from domains.crystal.novelty import TrainingSet
 from domains.crystal.options import CrystalOptions
 from domains.crystal.pairs import BUILDERS, candidates
@@ -88,9 +88,15 @@ def pair_indices(builder: str, records: Sequence[Record], seed: int) -> list[tup
 
 
 def summarize(records: Sequence[Record], data: Path) -> dict[str, float]:
-    """Return diversity and distribution metrics against the training split, and how often an asked group was met."""
+    """Return diversity, distances from the training split, and rates of met space groups and of stable crystals.
+
+    The stable-unique-novel rates are there when the rubric has the stage `e_hull`.
+    """
     training = training_set(data)
-    metrics = diversity([record.score for record in records], training)
+    scores = [record.score for record in records]
+    metrics = diversity(scores, training)
+    if any("e_hull" in score.components for score in scores):
+        metrics |= stability(scores)
     asked = [
         (r, r.task.reference["sg"]) for r in records if isinstance(r.task.reference, dict) and "sg" in r.task.reference
     ]

@@ -12,7 +12,9 @@ from domains.crystal.codec import WyText
 from domains.crystal.energy import ChgnetModel, chgnet_reference, formation_energy, lennard_jones_model
 from domains.crystal.energy_verifiers import EForm, EHull, EnergyTable
 from domains.crystal.hull import Hull
+from domains.crystal.novelty import TrainingSet
 from domains.crystal.reading import Reader
+from domains.crystal.rubrics import make_rubric
 from sciRL.errors import UserError
 from sciRL.score import Status
 from sciRL.task import Json, Task
@@ -92,6 +94,25 @@ def test_e_hull_and_what_lies_out_of_range(chgnet: ChgnetModel) -> None:
     assert "partial" in at_limit.measurements["hull"]
     assert (helium.value, helium.status) == (0.0, Status.OK)
     assert "He" in helium.reason
+
+
+def test_strict_measures_the_energy_and_judges_only_a_limit_that_was_asked(chgnet: ChgnetModel) -> None:
+    hull = Hull.from_rows([{"formula": "NaCl", "e_form": -2.3}])
+    training = TrainingSet.from_rows([{"id": "potash", "text": SALT.replace("Na", "K")}], WyText())
+    rubric = make_rubric("strict", training=training, energy=chgnet, hull=hull)
+    unasked, asked, helium = rubric.verify([(ask(), SALT), (ask({"e_hull_max": 0.01}), SALT), (ask(), HELIUM)])
+    assert (unasked.components["e_hull"], asked.components["e_hull"]) == (1.0, 0.0)
+    assert unasked.measurements["e_hull"] == asked.measurements["e_hull"] > 0.05
+    assert helium.components["e_hull"] == 1.0
+    assert "e_hull" not in helium.measurements
+
+
+def test_atoms_inside_each_other_have_no_energy(chgnet: ChgnetModel) -> None:
+    hull = Hull.from_rows([{"formula": "NaCl", "e_form": -2.3}])
+    inside = "Na1Cl1\nSG 1\nCELL 4.000 4.000 4.000 90.00 90.00 90.00\nNa 1a 0.000 0.000 0.000\nCl 1a 0.100 0.000 0.000"
+    score = EHull(Reader(WyText()), EnergyTable(chgnet), hull).verify([(ask(), inside)])[0]
+    assert (score.value, score.status) == (0.0, Status.OK)
+    assert "0.40 angstrom" in score.reason
 
 
 class _Broken:
