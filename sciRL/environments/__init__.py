@@ -1,0 +1,1 @@
+"""Environments: batched tensor environments, and what drives them."""

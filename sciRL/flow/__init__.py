@@ -1,0 +1,1 @@
+"""GFlowNets: samplers of objects x with probability proportional to a reward R(x)."""
