@@ -21,6 +21,7 @@ from sciRL.algorithms.policy_optimization import PolicyOptimizationConfig
 from sciRL.algorithms.preference import PreferenceConfig
 from sciRL.algorithms.setting import SamplingConfig
 from sciRL.algorithms.supervised import SupervisedConfig
+from sciRL.families.language import LanguageSections
 from sciRL.learning.optimizer import OptimizerConfig
 from sciRL.run.settings import RunConfig
 
@@ -28,6 +29,7 @@ PAGE = Path(__file__).with_name("configuration.md")
 GUIDE = Path(__file__).with_name("configuration-guide.md")
 SECTIONS: tuple[tuple[str, type[BaseModel], str], ...] = (
     ("", RunConfig, "The top of a recipe"),
+    ("", LanguageSections, "Sections of language models (crystal)"),
     ("stages.NAME.train.", SupervisedConfig, "`train` with `algorithm: supervised`"),
     ("stages.NAME.train.", PolicyOptimizationConfig, "`train` with `algorithm: policy_optimization`"),
     ("stages.NAME.train.", PreferenceConfig, "`train` with `algorithm: preference`"),

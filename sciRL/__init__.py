@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sciRL.domain import Domain, load_domain
+    from sciRL.domain import ControlDomain, FlowDomain, LanguageDomain, load_domain
     from sciRL.run.inference import evaluate
     from sciRL.run.pipeline import train
     from sciRL.score import Score
@@ -14,11 +14,25 @@ if TYPE_CHECKING:
     from sciRL.verification.base import Rubric, Verifier
 
 __version__ = "0.1.0"
-__all__ = ["Domain", "Rubric", "Score", "Task", "Verifier", "__version__", "evaluate", "load_domain", "train"]
+__all__ = [
+    "ControlDomain",
+    "FlowDomain",
+    "LanguageDomain",
+    "Rubric",
+    "Score",
+    "Task",
+    "Verifier",
+    "__version__",
+    "evaluate",
+    "load_domain",
+    "train",
+]
 
 # Names are imported when first used: `import sciRL` pulls in neither torch nor a domain's libraries.
 _HOMES = {
-    "Domain": "sciRL.domain",
+    "ControlDomain": "sciRL.domain",
+    "FlowDomain": "sciRL.domain",
+    "LanguageDomain": "sciRL.domain",
     "Rubric": "sciRL.verification.base",
     "Score": "sciRL.score",
     "Task": "sciRL.task",

@@ -1,13 +1,17 @@
-"""Domain: a field's parts in one object, found by name through entry points."""
+"""Domain: a field's parts in one object, found by name through entry points.
+
+What all domains have is in `Domain`; what a kind of learner needs besides is in `LanguageDomain`, `ControlDomain` and
+`FlowDomain`.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel
 
@@ -15,6 +19,12 @@ from sciRL.errors import UserError
 from sciRL.score import Score
 from sciRL.task import Task
 from sciRL.verification.base import Rubric
+
+if TYPE_CHECKING:
+    import torch
+
+    from sciRL.environments.vector import Controller, VectorEnvironment
+    from sciRL.flow.environment import FlowEnvironment
 
 ENTRY_POINT_GROUP = "sciRL.domains"
 
@@ -68,13 +78,14 @@ class Figure:
 
 
 class Domain(ABC):
-    """What a domain package offers; `DOMAIN` in `domains/<name>/__init__.py` is an instance.
+    """What a domain package offers; `DOMAIN` in `domains/<name>/__init__.py` is an instance of a subclass.
 
     `options` below is always an instance of `Options` (the recipe's `domain:` section, validated).
     """
 
     name: str
     title: str
+    family: Literal["language", "control", "flow"]
     Options: type[BaseModel]
     recipes: Path
     disclaimer: str = ""
@@ -92,16 +103,8 @@ class Domain(ABC):
         """Return the tasks of a split ("train", "validation" or "test")."""
 
     @abstractmethod
-    def demonstrations(self, data: Path, split: str, options: Any, seed: int) -> Sequence[Demonstration]:
-        """Return tasks with answers to imitate."""
-
-    @abstractmethod
     def rubric(self, data: Path | None, options: Any, preset: str | None = None) -> Rubric:
         """Return a rubric (the default reward, or a named preset)."""
-
-    @abstractmethod
-    def vocabulary(self, data: Path, options: Any) -> Vocabulary:
-        """Return the token strings for a from-scratch model."""
 
     @abstractmethod
     def default_data(self) -> Path:
@@ -111,12 +114,6 @@ class Domain(ABC):
         """Return domain metrics of an evaluation (diversity, distribution shift); keys are metric names."""
         return {}
 
-    def preference_pairs(
-        self, builder: str, records: Sequence[Record], data: Path, options: Any, seed: int
-    ) -> list[tuple[int, int]]:
-        """Return (chosen, rejected) record indices by one of the domain's own pair builders."""
-        raise UserError(f"domain {self.name!r} has no pair builder {builder!r}; allowed: best_vs_worst")
-
     def figures(self, arms: Mapping[str, Sequence[Record]], data: Path | None, options: Any) -> list[Figure]:
         """Return the report's domain figures; `arms` maps an arm's name to its evaluation records."""
         return []
@@ -124,6 +121,50 @@ class Domain(ABC):
     def export_samples(self, records: Sequence[Record], folder: Path) -> list[Path]:
         """Write the samples in the field's own file format and return the paths."""
         return []
+
+
+class LanguageDomain(Domain):
+    """A domain whose policy is a language model: tasks are prompts, answers are texts."""
+
+    family = "language"
+
+    @abstractmethod
+    def demonstrations(self, data: Path, split: str, options: Any, seed: int) -> Sequence[Demonstration]:
+        """Return tasks with answers to imitate."""
+
+    @abstractmethod
+    def vocabulary(self, data: Path, options: Any) -> Vocabulary:
+        """Return the token strings for a from-scratch model."""
+
+    def preference_pairs(
+        self, builder: str, records: Sequence[Record], data: Path, options: Any, seed: int
+    ) -> list[tuple[int, int]]:
+        """Return (chosen, rejected) record indices by one of the domain's own pair builders."""
+        raise UserError(f"domain {self.name!r} has no pair builder {builder!r}; allowed: best_vs_worst")
+
+
+class ControlDomain(Domain):
+    """A domain whose policy acts in an environment: a task describes an episode, its answer is the episode's record."""
+
+    family = "control"
+
+    @abstractmethod
+    def environment(self, data: Path, options: Any, n: int, device: torch.device) -> VectorEnvironment:
+        """Return `n` episodes at once as a tensor environment."""
+
+    @abstractmethod
+    def controllers(self, options: Any) -> Mapping[str, Callable[[], Controller]]:
+        """Return the domain's scripted policies by name: the references that a learner is compared with."""
+
+
+class FlowDomain(Domain):
+    """A domain whose policy builds objects step by step and draws them in proportion to a reward."""
+
+    family = "flow"
+
+    @abstractmethod
+    def flow_environment(self, data: Path, options: Any, device: torch.device) -> FlowEnvironment:
+        """Return the graph of states in which objects are built."""
 
 
 def domain_names() -> list[str]:

@@ -9,14 +9,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from domains.crystal.options import CrystalOptions
-from sciRL.domain import BuildReport, Demonstration, Domain, Figure, Record, Vocabulary
+from sciRL.domain import BuildReport, Demonstration, Figure, LanguageDomain, Record, Vocabulary
 from sciRL.task import Task
 from sciRL.verification.base import Rubric
 
 _HERE = Path(__file__).parent
 
 
-class CrystalDomain(Domain):
+class CrystalDomain(LanguageDomain):
     """Crystal generation as a sciRL domain; `DOMAIN` is its instance."""
 
     name = "crystal"

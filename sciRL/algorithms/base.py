@@ -1,4 +1,4 @@
-"""Algorithm: all that a run knows of what it drives."""
+"""Policy and Algorithm: all that a run knows of what it drives."""
 
 from __future__ import annotations
 
@@ -6,6 +6,18 @@ from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 Metrics: TypeAlias = dict[str, float]
+
+
+class Policy(Protocol):
+    """What a run trains and evaluates: a language model, a Q-table, a flow network."""
+
+    def save(self, folder: Path) -> None:
+        """Write the policy so that it can be loaded again (language models: Hugging Face layout)."""
+        ...
+
+    def load(self, folder: Path) -> None:
+        """Put what `save` wrote into this policy, exactly."""
+        ...
 
 
 class Algorithm(Protocol):
@@ -30,12 +42,4 @@ class Algorithm(Protocol):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` returned."""
-        ...
-
-    def save_policy(self, folder: Path) -> None:
-        """Write the policy so that it can be loaded again (language models: Hugging Face layout)."""
-        ...
-
-    def load_policy(self, folder: Path) -> None:
-        """Restore the policy's weights written by `save_policy`."""
         ...

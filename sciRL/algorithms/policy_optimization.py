@@ -1,4 +1,4 @@
-"""Policy optimisation from verifier scores: GRPO and its family as settings of one implementation.
+"""LanguagePolicy optimisation from verifier scores: GRPO and its family as settings of one implementation.
 
     scheduler -> rollout -> [outcome shaping, advantage] -> clipped policy loss (+ KL, entropy, value) -> learner
 
@@ -19,7 +19,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -29,10 +28,9 @@ from sciRL.advantage.group import Estimator, GroupAdvantage
 from sciRL.advantage.returns import GeneralisedAdvantage, ReturnToGo
 from sciRL.advantage.shaping import KlReward, OverlongFilter, ShuffledOutcome, SoftOverlong
 from sciRL.algorithms.base import Metrics
-from sciRL.algorithms.setting import SamplingConfig, Setting
+from sciRL.algorithms.setting import LanguageSetting, SamplingConfig
 from sciRL.learning.learner import Learner
 from sciRL.learning.optimizer import OptimizerConfig
-from sciRL.models.weights import load_weights, save_weights
 from sciRL.objective.base import Aggregation, LossTerm, objective_needs
 from sciRL.objective.entropy import EntropyBonus
 from sciRL.objective.kl import KlEstimator, KlToReference
@@ -208,7 +206,7 @@ def make_terms(config: PolicyOptimizationConfig) -> list[LossTerm]:
 class PolicyOptimization:
     """Samples, scores, and takes `epochs x minibatches` optimiser steps per iteration."""
 
-    def __init__(self, setting: Setting, config: PolicyOptimizationConfig, total_steps: int) -> None:
+    def __init__(self, setting: LanguageSetting, config: PolicyOptimizationConfig, total_steps: int) -> None:
         self.setting, self.config = setting, config
         domain, compute = setting.domain, setting.compute
         self.step = 0
@@ -299,14 +297,6 @@ class PolicyOptimization:
         self.scheduler.load_state_dict(state["scheduler"])
         self.learner.load_state_dict(state["learner"])
         self.setting.monitor.load_state_dict(state["monitor"])
-
-    def save_policy(self, folder: Path) -> None:
-        """Write the policy in Hugging Face layout."""
-        save_weights(self.setting.policy, folder)
-
-    def load_policy(self, folder: Path) -> None:
-        """Restore the weights from a folder written by `save_policy`."""
-        load_weights(self.setting.policy, folder)
 
 
 def _mean(values: Sequence[float]) -> float:

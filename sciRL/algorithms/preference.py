@@ -7,7 +7,6 @@ builds pairs from their scores and takes one pass over them (PLaID++, arXiv 2509
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -15,12 +14,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from sciRL.algorithms.base import Metrics
 from sciRL.algorithms.pairs import best_vs_worst
-from sciRL.algorithms.setting import SamplingConfig, Setting
+from sciRL.algorithms.setting import LanguageSetting, SamplingConfig
 from sciRL.domain import Record
 from sciRL.errors import UserError
 from sciRL.learning.learner import Learner
 from sciRL.learning.optimizer import OptimizerConfig
-from sciRL.models.weights import load_weights, save_weights
 from sciRL.objective.preference import PreferenceLoss, PreferenceTerm
 from sciRL.rollout.collect import Rollout
 from sciRL.rollout.samplers import make_sampler
@@ -68,7 +66,7 @@ class PreferenceConfig(BaseModel):
 class PreferenceOptimization:
     """Iterative DPO or IPO over the answers of the policy itself."""
 
-    def __init__(self, setting: Setting, config: PreferenceConfig, total_steps: int) -> None:
+    def __init__(self, setting: LanguageSetting, config: PreferenceConfig, total_steps: int) -> None:
         self.setting, self.config = setting, config
         compute = setting.compute
         self.step = self.round = self.round_step = self.sampled_tokens = 0
@@ -187,11 +185,3 @@ class PreferenceOptimization:
         self.scheduler.load_state_dict(state["scheduler"])
         self.learner.load_state_dict(state["learner"])
         self.setting.monitor.load_state_dict(state["monitor"])
-
-    def save_policy(self, folder: Path) -> None:
-        """Write the policy in Hugging Face layout."""
-        save_weights(self.setting.policy, folder)
-
-    def load_policy(self, folder: Path) -> None:
-        """Restore the weights from a folder written by `save_policy`."""
-        load_weights(self.setting.policy, folder)

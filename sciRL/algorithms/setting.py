@@ -1,4 +1,4 @@
-"""Setting: what every language-model algorithm is given, put together once by the run."""
+"""Setting: what every algorithm is given, put together once by the run."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 
-from sciRL.domain import Domain
+from sciRL.algorithms.base import Policy
+from sciRL.domain import Domain, LanguageDomain
 from sciRL.learning.distributed import ProcessGroup
-from sciRL.models.loading import Policy
+from sciRL.models.loading import LanguagePolicy
 from sciRL.rollout.base import SamplingParameters
 
 if TYPE_CHECKING:
@@ -39,18 +40,10 @@ class SamplingConfig(BaseModel):
 
 
 class ComputeConfig(BaseModel):
-    """Where and in which precision the work is done; results do not depend on it beyond rounding."""
+    """Where the work is done; results do not depend on it beyond rounding."""
 
     model_config = ConfigDict(extra="forbid")
 
-    sampler: Literal["auto", "lean", "transformers", "vllm"] = "auto"
-    """Which sampler draws; auto takes the lean one where the model allows."""
-    sampler_dtype: Literal["float32", "bfloat16"] = "float32"
-    """Precision of the sampler's copy of the weights."""
-    autocast: Literal["none", "bfloat16"] = "none"
-    """Mixed precision of the training pass; meant for GPUs."""
-    max_tokens: int = Field(1024, ge=1)
-    """Largest padded micro-batch, in tokens."""
     workers: int = Field(0, ge=0)
     """Verifier processes; 0 verifies in the trainer's process."""
     verifier_limit_s: float = Field(10.0, gt=0)
@@ -69,6 +62,19 @@ class ComputeConfig(BaseModel):
         if self.device == "auto":
             return torch.device("cuda" if torch.cuda.is_available() else "cpu")
         return torch.device(self.device)
+
+
+class LanguageComputeConfig(ComputeConfig):
+    """Where and in which precision a language model is sampled and trained."""
+
+    sampler: Literal["auto", "lean", "transformers", "vllm"] = "auto"
+    """Which sampler draws; auto takes the lean one where the model allows."""
+    sampler_dtype: Literal["float32", "bfloat16"] = "float32"
+    """Precision of the sampler's copy of the weights."""
+    autocast: Literal["none", "bfloat16"] = "none"
+    """Mixed precision of the training pass; meant for GPUs."""
+    max_tokens: int = Field(1024, ge=1)
+    """Largest padded micro-batch, in tokens."""
 
     def sampler_torch_dtype(self) -> torch.dtype:
         """Return the type of the sampler's copy of the weights."""
@@ -92,3 +98,12 @@ class Setting:
     processes: ProcessGroup
     compute: ComputeConfig
     seed: int
+
+
+@dataclass
+class LanguageSetting(Setting):
+    """The setting of a language model's run."""
+
+    domain: LanguageDomain
+    policy: LanguagePolicy
+    compute: LanguageComputeConfig

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from sciRL.algorithms.base import Metrics
-from sciRL.algorithms.setting import Setting
+from sciRL.algorithms.setting import LanguageSetting
 from sciRL.domain import Demonstration
 from sciRL.learning.learner import Learner
 from sciRL.learning.optimizer import OptimizerConfig
-from sciRL.models.loading import Policy, render_prompt
-from sciRL.models.weights import load_weights, save_weights
+from sciRL.models.loading import LanguagePolicy, render_prompt
 from sciRL.objective.sft import CrossEntropy
 from sciRL.order import EpochOrder
 from sciRL.trajectory import Source, TrajectoryBatch
@@ -35,7 +33,7 @@ class SupervisedConfig(BaseModel):
 class SupervisedFineTuning:
     """Minimises the mean over tokens of -log p(answer token | prompt, earlier tokens)."""
 
-    def __init__(self, setting: Setting, config: SupervisedConfig, total_steps: int) -> None:
+    def __init__(self, setting: LanguageSetting, config: SupervisedConfig, total_steps: int) -> None:
         self.setting, self.config = setting, config
         domain = setting.domain
         self.demonstrations = domain.demonstrations(setting.data, "train", setting.options, setting.seed)
@@ -72,16 +70,8 @@ class SupervisedFineTuning:
         self.order.load_state_dict(state["order"])
         self.learner.load_state_dict(state["learner"])
 
-    def save_policy(self, folder: Path) -> None:
-        """Write the policy in Hugging Face layout."""
-        save_weights(self.setting.policy, folder)
 
-    def load_policy(self, folder: Path) -> None:
-        """Restore the weights from a folder written by `save_policy`."""
-        load_weights(self.setting.policy, folder)
-
-
-def demonstration_batch(policy: Policy, demonstrations: list[Demonstration]) -> TrajectoryBatch:
+def demonstration_batch(policy: LanguagePolicy, demonstrations: list[Demonstration]) -> TrajectoryBatch:
     """Tokenise prompts and answers apart, append the end token, and lay them out as expert rows."""
     prompts = [render_prompt(policy.tokenizer, item.task.prompt) for item in demonstrations]
     answers = [

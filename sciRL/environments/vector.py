@@ -93,3 +93,11 @@ class VectorEnvironment(Protocol):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` returned."""
         ...
+
+
+class Controller(Protocol):
+    """Chooses an action for each row; a scripted policy or a learnt one."""
+
+    def act(self, observation: Tensor, environment: VectorEnvironment) -> Tensor:
+        """Return one action [B] (int64) for observations [B, F]."""
+        ...

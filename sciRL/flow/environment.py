@@ -1,8 +1,8 @@
 """FlowEnvironment: the states of a GFlowNet as rows of an integer tensor.
 
-States form a pointed directed acyclic graph: `source()` is the only one without parents, every action leads to a child,
-and the last action, `stop`, ends the trajectory in the object that the state is. No state or action classes: B states are
-one int64 tensor [B, S], actions are int64 [B].
+States form a pointed directed acyclic graph: `source()` is the only one without parents, every action leads to a
+child, and the last action, `stop`, ends the trajectory in the object that the state is. No state or action classes: B
+states are one int64 tensor [B, S], actions are int64 [B].
 
 Conventions (Bengio et al. 2023, "GFlowNet Foundations", arXiv 2111.09266):
 - forward actions are 0 .. n_actions - 1; the last one is `stop` (`n_actions - 1`);

@@ -80,7 +80,7 @@ class ModelConfig(BaseModel):
 
 
 @dataclass
-class Policy:
+class LanguagePolicy:
     """A model with its tokenizer, whether prompts go through a chat template, and the ids that end an answer."""
 
     model: torch.nn.Module
@@ -88,8 +88,20 @@ class Policy:
     chat_template: bool
     eos_ids: tuple[int, ...]
 
+    def save(self, folder: Path) -> None:
+        """Write the policy in Hugging Face layout."""
+        from sciRL.models.weights import save_weights
 
-def load_policy(config: ModelConfig, vocabulary: Sequence[str] | None = None) -> Policy:
+        save_weights(self, folder)
+
+    def load(self, folder: Path) -> None:
+        """Put the weights that `save` wrote into this policy, exactly."""
+        from sciRL.models.weights import load_weights
+
+        load_weights(self, folder)
+
+
+def load_policy(config: ModelConfig, vocabulary: Sequence[str] | None = None) -> LanguagePolicy:
     """Load the model and tokenizer that `config` names, with adapters and checkpointing as configured.
 
     Args:
@@ -120,7 +132,7 @@ def load_policy(config: ModelConfig, vocabulary: Sequence[str] | None = None) ->
         with torch.random.fork_rng():
             torch.manual_seed(config.seed)
             model = _with_lora(model, config.lora)
-    return Policy(model, tokenizer, bool(tokenizer.chat_template), eos_ids)
+    return LanguagePolicy(model, tokenizer, bool(tokenizer.chat_template), eos_ids)
 
 
 def _from_scratch(config: ModelConfig, vocabulary: Sequence[str] | None) -> tuple[Any, PreTrainedTokenizerBase]:

@@ -7,12 +7,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from sciRL.models.loading import Policy, save_policy
+from sciRL.models.loading import LanguagePolicy, save_policy
 
 ADAPTER = "adapter"
 
 
-def save_weights(policy: Policy, folder: Path) -> None:
+def save_weights(policy: LanguagePolicy, folder: Path) -> None:
     """Write the policy in Hugging Face layout; a LoRA adapter is merged there and kept apart in `adapter/`."""
     save_policy(policy.model, policy.tokenizer, folder)
     if hasattr(policy.model, "merge_and_unload"):
@@ -23,7 +23,7 @@ def save_weights(policy: Policy, folder: Path) -> None:
         os.replace(aside, folder / ADAPTER)
 
 
-def load_weights(policy: Policy, folder: Path) -> None:
+def load_weights(policy: LanguagePolicy, folder: Path) -> None:
     """Put the weights written by `save_weights` into the policy's model, in place and exactly."""
     from safetensors.torch import load_file
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from sciRL.learning.distributed import ProcessGroup
-from sciRL.models.loading import Policy, decode_completion, render_prompt
+from sciRL.models.loading import LanguagePolicy, decode_completion, render_prompt
 from sciRL.rollout.base import (
     Completion,
     GenerationRequest,
@@ -20,6 +20,7 @@ from sciRL.rollout.base import (
     Scheduler,
     SchedulerContext,
 )
+from sciRL.rollout.verify import verify_answers
 from sciRL.score import Score, Status
 from sciRL.task import Task
 from sciRL.trajectory import RowStatus, TrajectoryBatch
@@ -44,7 +45,7 @@ def request_seed(*parts: Any) -> int:
 class Rollout:
     """Draws and scores answers; a draw depends only on (seed, stream, step, task, sample index)."""
 
-    policy: Policy
+    policy: LanguagePolicy
     sampler: Sampler
     rubric: Rubric
     pool: WorkerPool
@@ -72,49 +73,59 @@ class Rollout:
         first_group: int = 0,
     ) -> TrajectoryBatch:
         """Sample and score every request; each request becomes one group."""
-        tasks: list[Task] = []
-        groups: list[int] = []
-        generation: list[GenerationRequest] = []
-        prompts = {request.task.id: render_prompt(self.policy.tokenizer, request.task.prompt) for request in requests}
-        for group, request in enumerate(requests):
-            for sample in range(request.n):
-                tasks.append(request.task)
-                groups.append(first_group + group)
-                seed = request_seed(self.seed, stream, step, first_group + group, request.task.id, sample)
-                generation.append(GenerationRequest(tuple(prompts[request.task.id]), seed))
-        completions = self._generate(generation, parameters)
-        answers = [decode_completion(self.policy.tokenizer, completion.ids) for completion in completions]
-        scores = self._verify(list(zip(tasks, answers, strict=True)))
-        return scored_batch(tasks, generation, completions, answers, scores, groups, self.rubric, version=step)
-
-    def _generate(self, requests: list[GenerationRequest], parameters: SamplingParameters) -> list[Completion]:
-        mine = self.sampler.generate(self.processes.share(requests), parameters)
-        return self.processes.gather_shares(mine)
-
-    def _verify(self, items: list[tuple[Task, str]]) -> list[Score]:
-        scores = self.pool.verify(self.rubric, items) if self.processes.is_main else []
-        return self.processes.from_main(scores)
+        drawn = draw_answers(
+            self.policy, self.sampler, self.processes, requests, parameters, (self.seed, stream, step), first_group
+        )
+        scores = verify_answers(self.rubric, self.pool, self.processes, drawn.tasks, drawn.answers)
+        return scored_batch(drawn, scores, self.rubric, version=step)
 
 
-def scored_batch(
-    tasks: Sequence[Task],
-    requests: Sequence[GenerationRequest],
-    completions: Sequence[Completion],
-    answers: Sequence[str],
-    scores: Sequence[Score],
-    groups: Sequence[int],
-    rubric: Rubric,
-    version: int,
-) -> TrajectoryBatch:
+@dataclass(frozen=True)
+class Drawn:
+    """Sampled answers, one entry a sample in each list; samples of one request share a group."""
+
+    tasks: list[Task]
+    requests: list[GenerationRequest]
+    completions: list[Completion]
+    answers: list[str]
+    groups: list[int]
+
+
+def draw_answers(
+    policy: LanguagePolicy,
+    sampler: Sampler,
+    processes: ProcessGroup,
+    requests: Sequence[Request],
+    parameters: SamplingParameters,
+    seeds: tuple[Any, ...],
+    first_group: int = 0,
+) -> Drawn:
+    """Sample every request, shared among the processes; a draw depends on `seeds`, its group, task and index alone."""
+    tasks: list[Task] = []
+    groups: list[int] = []
+    generation: list[GenerationRequest] = []
+    prompts = {request.task.id: render_prompt(policy.tokenizer, request.task.prompt) for request in requests}
+    for group, request in enumerate(requests, start=first_group):
+        for sample in range(request.n):
+            tasks.append(request.task)
+            groups.append(group)
+            seed = request_seed(*seeds, group, request.task.id, sample)
+            generation.append(GenerationRequest(tuple(prompts[request.task.id]), seed))
+    completions = processes.gather_shares(sampler.generate(processes.share(generation), parameters))
+    answers = [decode_completion(policy.tokenizer, completion.ids) for completion in completions]
+    return Drawn(tasks, generation, completions, answers, groups)
+
+
+def scored_batch(drawn: Drawn, scores: Sequence[Score], rubric: Rubric, version: int) -> TrajectoryBatch:
     """Lay sampled and scored answers out; rows whose verifier failed get weight 0 and outcome NaN."""
     batch = TrajectoryBatch.from_rows(
-        [request.prompt_ids for request in requests],
-        [completion.ids.tolist() for completion in completions],
-        groups,
-        logp_sampler=[completion.logp.tolist() for completion in completions],
-        truncated=[completion.stop == "length" for completion in completions],
+        [request.prompt_ids for request in drawn.requests],
+        [completion.ids.tolist() for completion in drawn.completions],
+        drawn.groups,
+        logp_sampler=[completion.logp.tolist() for completion in drawn.completions],
+        truncated=[completion.stop == "length" for completion in drawn.completions],
         version=version,
-        rows={"task": list(tasks), "answer": list(answers), "score": list(scores)},
+        rows={"task": drawn.tasks, "answer": drawn.answers, "score": list(scores)},
     )
     names = rubric.component_names
     batch.component_names = names

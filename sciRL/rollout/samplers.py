@@ -10,12 +10,12 @@ from sciRL.rollout.base import Sampler
 if TYPE_CHECKING:
     import torch
 
-    from sciRL.models.loading import Policy
+    from sciRL.models.loading import LanguagePolicy
 
 SamplerKind: TypeAlias = Literal["auto", "lean", "transformers", "vllm"]
 
 
-def make_sampler(kind: SamplerKind, policy: Policy, dtype: torch.dtype | None = None) -> Sampler:
+def make_sampler(kind: SamplerKind, policy: LanguagePolicy, dtype: torch.dtype | None = None) -> Sampler:
     """Return a sampler for `policy`.
 
     Args:

@@ -19,6 +19,8 @@ SHOWN = {
     "entropy": "entropy",
     "logp_gap": "logp gap",
     "time/tokens_per_s": "tok/s",
+    "time/steps_per_s": "steps/s",
+    "time/trajectories_per_s": "trajectories/s",
 }
 PART_PREFIX = "reward/part/"
 

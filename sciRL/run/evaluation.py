@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from sciRL.algorithms.setting import Setting
 from sciRL.domain import Record
-from sciRL.rollout.base import Request
-from sciRL.rollout.collect import Rollout
-from sciRL.rollout.samplers import make_sampler
+from sciRL.families import load_family
+from sciRL.rollout.verify import verify_answers
 from sciRL.run.settings import EvaluationConfig
 from sciRL.verification.base import Rubric
 
@@ -18,11 +17,8 @@ def evaluate_policy(
 
     Task i is task i modulo their number; its draw depends on the run's seed, the task and i alone.
     """
-    tasks = setting.domain.tasks(setting.data, split or config.split, setting.options)
-    requests = [Request(tasks[index % len(tasks)], 1) for index in range(samples)]
-    sampler = make_sampler(setting.compute.sampler, setting.policy, setting.compute.sampler_torch_dtype())
-    sampler.sync(setting.policy.model)
-    rollout = Rollout(setting.policy, sampler, rubric, setting.pool, setting.processes, setting.seed)
-    batch = rollout.ask(requests, 0, config.sampling.parameters(), stream="evaluation")
-    rows = batch.rows
-    return [Record(*values) for values in zip(rows["task"], rows["answer"], rows["score"], strict=True)]
+    held_out = setting.domain.tasks(setting.data, split or config.split, setting.options)
+    tasks = [held_out[index % len(held_out)] for index in range(samples)]
+    answers = load_family(setting.domain.family).answer(setting, config, tasks)
+    scores = verify_answers(rubric, setting.pool, setting.processes, tasks, answers)
+    return [Record(*values) for values in zip(tasks, answers, scores, strict=True)]

@@ -9,6 +9,7 @@ from typing import Any
 from sciRL.config import load_config
 from sciRL.domain import Domain, load_domain
 from sciRL.errors import UserError
+from sciRL.families import load_family
 from sciRL.run.directory import RunDirectory
 from sciRL.run.evaluation import evaluate_policy
 from sciRL.run.pipeline import dataset_folder, make_setting
@@ -39,9 +40,11 @@ def evaluate(
         UserError: bad input.
     """
     domain = load_domain(domain) if isinstance(domain, str) else domain
-    config, folder = _prepare(policy, domain, data, overrides)
+    config, folder, weights = _prepare(policy, domain, data, overrides)
     with WorkerPool(config.compute.workers, config.compute.verifier_limit_s) as pool:
         setting = make_setting(domain, config, folder, pool)
+        if weights is not None:
+            setting.policy.load(weights)
         rubric = domain.rubric(folder, setting.options, config.evaluation.rubric)
         records = evaluate_policy(setting, config.evaluation, rubric, n, split)
     metrics = domain.summarize(records, folder, setting.options)
@@ -70,23 +73,29 @@ def sample(
     return domain.export_samples(arm.records, out)
 
 
-def _prepare(policy: str, domain: Domain, data: Path | None, overrides: Sequence[str]) -> tuple[PolicyConfig, Path]:
+def _prepare(
+    policy: str, domain: Domain, data: Path | None, overrides: Sequence[str]
+) -> tuple[PolicyConfig, Path, Path | None]:
+    """Return configuration, dataset, and the folder to load into the policy that the configuration makes, if any."""
     config_class = for_domain(PolicyConfig, domain)
+    family = load_family(domain.family)
     path = Path(policy)
-    if (path / "manifest.json").is_file():
-        run = RunDirectory.open(path)
-        manifest = run.read_manifest()
-        if manifest.get("domain") != domain.name:
-            raise UserError(f"run {path} is of domain {manifest.get('domain')!r}, not {domain.name!r}")
-        if not run.policy.is_dir():
-            raise UserError(f"run {path} has no policy yet: it has not finished (go on with --resume {path})")
+    if not (path / "manifest.json").is_file():
+        if family.reopen is None:
+            raise UserError(f"{policy} is not a run folder; policies of domain {domain.name!r} live in runs")
+        config = load_config(config_class, None, [f"model.path={policy}", *overrides])
+        return config, dataset_folder(domain, data, Path("runs") / path.name), None
+    run = RunDirectory.open(path)
+    manifest = run.read_manifest()
+    if manifest.get("domain") != domain.name:
+        raise UserError(f"run {path} is of domain {manifest.get('domain')!r}, not {domain.name!r}")
+    if not run.policy.is_dir():
+        raise UserError(f"run {path} has no policy yet: it has not finished (go on with --resume {path})")
 
-        def from_run(values: dict[str, Any]) -> dict[str, Any]:
-            kept = {key: value for key, value in values.items() if key in config_class.model_fields}
-            return kept | {"model": {**kept.get("model", {}), "path": str(run.policy), "lora": None}}
+    def from_run(values: dict[str, Any]) -> dict[str, Any]:
+        kept = {key: value for key, value in values.items() if key in config_class.model_fields}
+        return kept if family.reopen is None else family.reopen(kept, run.policy)
 
-        config = load_config(config_class, run.config, overrides, prepare=from_run)
-        folder = Path(manifest["data"]) if data is None else dataset_folder(domain, data, path)
-        return config, folder
-    config = load_config(config_class, None, [f"model.path={policy}", *overrides])
-    return config, dataset_folder(domain, data, Path("runs") / path.name)
+    config = load_config(config_class, run.config, overrides, prepare=from_run)
+    folder = Path(manifest["data"]) if data is None else dataset_folder(domain, data, path)
+    return config, folder, run.policy if family.reopen is None else None

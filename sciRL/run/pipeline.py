@@ -14,13 +14,13 @@ from typing import Any
 
 import torch
 
+from sciRL.algorithms.base import Algorithm
 from sciRL.algorithms.setting import Setting
 from sciRL.config import dump_config, load_config
 from sciRL.domain import Domain, load_domain
 from sciRL.errors import UserError
+from sciRL.families import load_family
 from sciRL.learning.distributed import ProcessGroup
-from sciRL.models.loading import load_policy
-from sciRL.models.weights import load_weights, save_weights
 from sciRL.run.checkpoint import Checkpoint, latest_checkpoint, load_tree, save_checkpoint, save_tree
 from sciRL.run.directory import RunDirectory, describe_run, hash_data
 from sciRL.run.display import Display
@@ -29,13 +29,11 @@ from sciRL.run.metrics import JsonlLog, MetricsLog
 from sciRL.run.randomness import rng_state, seed_everything, set_rng_state
 from sciRL.run.results import ArmResult, load_arms, save_arms, save_figures
 from sciRL.run.settings import (
-    LanguageAlgorithm,
     PolicyConfig,
     RunConfig,
     StageConfig,
     fill_likes,
     for_domain,
-    make_algorithm,
 )
 from sciRL.run.tracking import make_trackers
 from sciRL.verification.pool import WorkerPool
@@ -103,7 +101,8 @@ def _configure(
 def _create(domain: Domain, config: RunConfig, folder: Path, out: Path, processes: ProcessGroup) -> RunDirectory:
     if processes.is_main:
         device = str(config.compute.torch_device())
-        manifest = describe_run(config.seed, folder, device, config.model.path) | {"domain": domain.name}
+        model = load_family(domain.family).model_name(config)
+        manifest = describe_run(config.seed, folder, device, model) | {"domain": domain.name}
         run = RunDirectory.create(out, dump_config(config), manifest)
     else:
         run = RunDirectory(out)
@@ -144,12 +143,18 @@ def make_setting(
 ) -> Setting:
     """Load the policy and put together what the algorithms share."""
     torch.set_num_threads(config.compute.threads)
+    family = load_family(domain.family)
     options = config.domain  # type: ignore[attr-defined]
-    policy = load_policy(config.model, domain.vocabulary(data, options).tokens)
-    policy.model.to(config.compute.torch_device())
-    monitor = FailureMonitor(config.compute.max_failure_share, config.compute.constant_score_steps)
-    return Setting(
-        domain, options, data, policy, pool, monitor, processes or ProcessGroup(), config.compute, config.seed
+    return family.setting(
+        domain,
+        options,
+        data,
+        family.make_policy(domain, options, config, data),
+        pool,
+        FailureMonitor(config.compute.max_failure_share, config.compute.constant_score_steps),
+        processes or ProcessGroup(),
+        config.compute,
+        config.seed,
     )
 
 
@@ -174,6 +179,7 @@ class RunLoop:
     def __init__(self, run: RunDirectory, config: RunConfig, setting: Setting) -> None:
         self.run, self.config, self.setting = run, config, setting
         self.stages = config.active_stages()
+        self.family = load_family(setting.domain.family)
         self.main = setting.processes.is_main
         self.progress = Progress()
         self.display = Display(run.path)
@@ -213,10 +219,10 @@ class RunLoop:
             self._load_end_of(stage.start or UNTRAINED)
             seed_everything(self.config.seed + 1000 * (index + 1))
             progress.stage, progress.stage_step = name, 0
-            algorithm = make_algorithm(self.setting, stage)
+            algorithm = self.family.make_algorithm(self.setting, stage.train, stage.steps)
         else:
             generators = rng_state()
-            algorithm = make_algorithm(self.setting, stage)
+            algorithm = self.family.make_algorithm(self.setting, stage.train, stage.steps)
             algorithm.load_state_dict(state)
             set_rng_state(generators)
         budget = progress.compute[stage.compute_of] if stage.compute_of is not None else math.inf
@@ -229,7 +235,7 @@ class RunLoop:
         progress.compute[name] = algorithm.compute
         self._end_stage(name, algorithm)
 
-    def _step(self, name: str, stage: StageConfig, algorithm: LanguageAlgorithm) -> None:
+    def _step(self, name: str, stage: StageConfig, algorithm: Algorithm) -> None:
         progress, config = self.progress, self.config
         began = time.monotonic()
         before = algorithm.compute
@@ -242,7 +248,7 @@ class RunLoop:
         metrics["compute"] = float(algorithm.compute)
         seconds = time.monotonic() - began
         metrics["time/seconds"] = seconds
-        metrics["time/tokens_per_s"] = (algorithm.compute - before) / max(seconds, 1e-9)
+        metrics[f"time/{self.family.rate}"] = (algorithm.compute - before) / max(seconds, 1e-9)
         if self.metrics is not None:
             self.metrics.write(progress.global_step, name, metrics)
             self.display.update(progress.stage_step, metrics)
@@ -265,7 +271,7 @@ class RunLoop:
     def _summary(self, records: Sequence[Any]) -> dict[str, float]:
         return self.setting.domain.summarize(records, self.setting.data, self.setting.options)
 
-    def _log_samples(self, name: str, algorithm: LanguageAlgorithm) -> None:
+    def _log_samples(self, name: str, algorithm: Algorithm) -> None:
         batch = getattr(algorithm, "last_batch", None)
         config = self.config.logging
         if batch is None or self.samples is None or self.progress.stage_step % config.samples_every:
@@ -284,11 +290,11 @@ class RunLoop:
 
     # -- checkpoints ---------------------------------------------------------------------------
 
-    def _end_stage(self, name: str, algorithm: LanguageAlgorithm | None) -> None:
+    def _end_stage(self, name: str, algorithm: Algorithm | None) -> None:
         self.progress.ends[name] = self.progress.global_step
         self._checkpoint(algorithm, pinned=True)
 
-    def _checkpoint(self, algorithm: LanguageAlgorithm | None, *, pinned: bool) -> None:
+    def _checkpoint(self, algorithm: Algorithm | None, *, pinned: bool) -> None:
         if not self.main or self.metrics is None or self.samples is None:
             self.setting.processes.barrier()
             return
@@ -302,7 +308,7 @@ class RunLoop:
         }
 
         def write(folder: Path) -> None:
-            save_weights(self.setting.policy, folder / "policy")
+            self.setting.policy.save(folder / "policy")
             save_tree(folder / "state.safetensors", state)
 
         save_checkpoint(
@@ -313,7 +319,7 @@ class RunLoop:
     def _restore(self, checkpoint: Checkpoint) -> dict[str, Any] | None:
         state = load_tree(checkpoint.folder / "state.safetensors")
         self.progress = Progress(**state["progress"])
-        load_weights(self.setting.policy, checkpoint.folder / "policy")
+        self.setting.policy.load(checkpoint.folder / "policy")
         set_rng_state(state["rng"])
         if self.metrics is not None and self.samples is not None:
             self.metrics.load_state_dict(state["metrics"])
@@ -324,7 +330,7 @@ class RunLoop:
 
     def _load_end_of(self, name: str) -> None:
         step = self.progress.ends[name]
-        load_weights(self.setting.policy, self.run.checkpoints / f"step-{step:08d}" / "policy")
+        self.setting.policy.load(self.run.checkpoints / f"step-{step:08d}" / "policy")
 
     # -- evaluation and end --------------------------------------------------------------------
 
@@ -339,7 +345,7 @@ class RunLoop:
         steps = self.progress.ends[name] - max(
             (s for n, s in self.progress.ends.items() if s < self.progress.ends[name]), default=0
         )
-        compute = f"{steps} steps, {spent / 1e6:.1f} M token passes" if spent else "none"
+        compute = f"{steps} steps, {spent / 1e6:.1f} M {self.family.compute_unit}" if spent else "none"
         arm = ArmResult(name, role, description, compute, records, self._summary(records))
         if self.main:
             save_arms(self.run.results, {**arms, name: arm})
@@ -358,7 +364,7 @@ class RunLoop:
         final = self.config.final_stage()
         self._load_end_of(final)
         if self.main:
-            save_weights(self.setting.policy, self.run.policy)
+            self.setting.policy.save(self.run.policy)
             if self.metrics is not None and self.samples is not None:
                 self.metrics.close()
                 self.samples.close()

@@ -14,22 +14,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, Union
 
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
-from sciRL.algorithms.policy_optimization import PolicyOptimization, PolicyOptimizationConfig
-from sciRL.algorithms.preference import PreferenceConfig, PreferenceOptimization
-from sciRL.algorithms.setting import ComputeConfig, SamplingConfig, Setting
-from sciRL.algorithms.supervised import SupervisedConfig, SupervisedFineTuning
+from sciRL.algorithms.setting import ComputeConfig
 from sciRL.domain import Domain
 from sciRL.errors import UserError
-from sciRL.models.loading import ModelConfig
 
-AlgorithmConfig = Annotated[
-    SupervisedConfig | PolicyOptimizationConfig | PreferenceConfig, Field(discriminator="algorithm")
-]
-LanguageAlgorithm = SupervisedFineTuning | PolicyOptimization | PreferenceOptimization
 OPTIONAL_ROLES = ("control", "warning")
 
 
@@ -43,13 +35,13 @@ class StageConfig(BaseModel):
     steps: int = Field(ge=1)
     """Training steps (with `compute_of`, at most so many)."""
     compute_of: str | None = None
-    """End when as many token passes were spent as that stage spent: the equal-compute control."""
+    """End when as much compute (language models: token passes) was spent as there: the equal-compute control."""
     role: Literal["reference", "trained", "control", "warning"] = "trained"
     """What the arm is in the report: reference (SFT), trained (the claim), control, warning."""
     description: str = ""
     """One sentence for the report."""
-    train: AlgorithmConfig
-    """The algorithm and its settings."""
+    train: Any
+    """The algorithm and its settings: one of those of the domain's family."""
 
 
 class EvaluationConfig(BaseModel):
@@ -63,8 +55,6 @@ class EvaluationConfig(BaseModel):
     """Split whose tasks are asked."""
     rubric: str | None = None
     """Preset that judges; null takes the domain's default."""
-    sampling: SamplingConfig = SamplingConfig()
-    """How answers are drawn."""
     untrained: bool = True
     """Whether the model before any training is an arm."""
     every: int = Field(0, ge=0)
@@ -97,8 +87,6 @@ class PolicyConfig(BaseModel):
 
     seed: int = Field(0, ge=0)
     """Seed of data order, sampling and initial weights."""
-    model: ModelConfig = ModelConfig()
-    """The policy."""
     compute: ComputeConfig = ComputeConfig()
     """Devices, precision, workers."""
     evaluation: EvaluationConfig = EvaluationConfig()
@@ -155,9 +143,20 @@ Config = TypeVar("Config", bound=PolicyConfig)
 
 
 def for_domain(config_class: type[Config], domain: Domain) -> type[Config]:
-    """Return the configuration class whose `domain` section is that domain's options."""
+    """Return the configuration class with the domain's options, and the sections and algorithms of its family."""
+    from sciRL.families import load_family
+
+    family = load_family(domain.family)
     options: Any = domain.Options
-    return create_model(config_class.__name__, __base__=config_class, domain=(options, options()))
+    fields: dict[str, Any] = {"domain": (options, options())}
+    if issubclass(config_class, RunConfig):
+        kinds: Any = Union[tuple(kind.config for kind in family.algorithms)]  # noqa: UP007  (a union of a tuple)
+        train: Any = Annotated[kinds, Field(discriminator="algorithm")] if len(family.algorithms) > 1 else kinds
+        stage: Any = create_model("StageConfig", __base__=StageConfig, train=(train, ...))
+        fields["stages"] = (dict[str, stage], Field(min_length=1))
+    bases: Any = (family.sections, config_class)
+    made: type[Config] = create_model(config_class.__name__, __base__=bases, **fields)
+    return made
 
 
 def fill_likes(data: dict[str, Any]) -> dict[str, Any]:
@@ -186,13 +185,3 @@ def _overlay(base: dict[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
         else:
             base[key] = value
     return base
-
-
-def make_algorithm(setting: Setting, stage: StageConfig) -> LanguageAlgorithm:
-    """Build the algorithm of a stage."""
-    train = stage.train
-    if isinstance(train, SupervisedConfig):
-        return SupervisedFineTuning(setting, train, stage.steps)
-    if isinstance(train, PolicyOptimizationConfig):
-        return PolicyOptimization(setting, train, stage.steps)
-    return PreferenceOptimization(setting, train, stage.steps)

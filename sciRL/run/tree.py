@@ -133,5 +133,6 @@ def _restore(described: Any, tensors: dict[str, Tensor]) -> Tree:
 def _restore_array(raw: Tensor, descr: Any, shape: list[int], scalar: bool) -> Any:
     dtype = np.lib.format.descr_to_dtype(descr)
     size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-    array = np.frombuffer(raw.numpy().tobytes()[:size], dtype=dtype).reshape(shape).copy()
+    # `frombuffer` refuses items of no bytes (an empty text); the constructor takes them.
+    array = np.ndarray(shape, dtype, raw.numpy().tobytes()[: max(size, 1)]).copy()
     return array[()] if scalar else array

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from sciRL.domain import BuildReport, Demonstration, Domain, Vocabulary
+from sciRL.domain import BuildReport, Demonstration, LanguageDomain, Vocabulary
 from sciRL.score import Score
 from sciRL.task import Task
 from sciRL.verification.base import PerItemVerifier, Rubric, Stage
@@ -36,7 +36,7 @@ class Exact(PerItemVerifier):
         return Score.ok(float(right), "" if right else f"expected {task.reference}, found {answer}")
 
 
-class ToyDomain(Domain):
+class ToyDomain(LanguageDomain):
     name = "toy"
     title = "Addition, backwards"
     Options = ToyOptions

@@ -18,7 +18,7 @@ from sciRL.algorithms.policy_optimization import (
     make_transforms,
 )
 from sciRL.algorithms.preference import PreferenceConfig, PreferenceOptimization
-from sciRL.algorithms.setting import ComputeConfig, SamplingConfig, Setting
+from sciRL.algorithms.setting import LanguageComputeConfig, LanguageSetting, SamplingConfig
 from sciRL.learning.distributed import ProcessGroup
 from sciRL.learning.optimizer import OptimizerConfig
 from sciRL.models.loading import LoraSettings, ModelConfig, load_policy
@@ -31,14 +31,17 @@ from sciRL.verification.runner import FailureMonitor
 SMALL = {"path": "tiny", "hidden": 16, "layers": 1, "heads": 2, "kv_heads": 1, "mlp": 32, "max_length": 32}
 
 
-def make_setting(**model: Any) -> Setting:
+def make_setting(**model: Any) -> LanguageSetting:
     options, data = ToyOptions(), Path()
     policy = load_policy(ModelConfig(**{**SMALL, **model}), DOMAIN.vocabulary(data, options).tokens)
     pool, monitor = WorkerPool(0), FailureMonitor(0.01, 50)
-    return Setting(DOMAIN, options, data, policy, pool, monitor, ProcessGroup(), ComputeConfig(), seed=0)
+    compute = LanguageComputeConfig()
+    return LanguageSetting(DOMAIN, options, data, policy, pool, monitor, ProcessGroup(), compute, seed=0)
 
 
-def train(steps: int = 2, setting: Setting | None = None, **settings: Any) -> tuple[dict[str, float], torch.Tensor]:
+def train(
+    steps: int = 2, setting: LanguageSetting | None = None, **settings: Any
+) -> tuple[dict[str, float], torch.Tensor]:
     """Return the last metrics and all trained weights in one vector."""
     setting = setting or make_setting()
     given = {"prompts": 6, "group_size": 4, "sampling": SamplingConfig(max_new_tokens=3), **settings}

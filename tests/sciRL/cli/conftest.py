@@ -10,7 +10,7 @@ import pytest
 TOY = """
 from pathlib import Path
 from pydantic import BaseModel, ConfigDict
-from sciRL.domain import BuildReport, Demonstration, Domain, Vocabulary
+from sciRL.domain import BuildReport, Demonstration, LanguageDomain, Vocabulary
 from sciRL.errors import UserError
 from sciRL.score import Score
 from sciRL.task import Task
@@ -25,7 +25,7 @@ class Right(PerItemVerifier):
     def verify_one(self, task, answer):
         return Score.ok(float(answer == str(task.reference)))
 
-class Toy(Domain):
+class Toy(LanguageDomain):
     name, title, Options = "toy", "Sums of two numbers", Options
     recipes = Path(__file__).parent / "recipes"
     def build(self, source, out, options):

@@ -9,7 +9,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from sciRL.learning.distributed import ProcessGroup
-from sciRL.models.loading import Policy
+from sciRL.models.loading import LanguagePolicy
 from sciRL.models.tiny import tiny_model
 from sciRL.rollout.base import Completion, GenerationRequest, Request, SamplingParameters, SchedulerContext
 from sciRL.rollout.collect import Rollout, request_seed
@@ -36,7 +36,7 @@ class LengthVerifier:
         ]
 
 
-def merging_policy() -> Policy:
+def merging_policy() -> LanguagePolicy:
     """A model whose byte-pair tokenizer merges across token boundaries: text does not determine ids."""
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
@@ -46,10 +46,10 @@ def merging_policy() -> Policy:
         tokenizer_object=tokenizer, pad_token="<pad>", bos_token="<bos>", eos_token="<eos>", unk_token="<unk>"
     )
     model = tiny_model(len(fast), "llama", hidden=16, layers=1, heads=2, kv_heads=1, mlp=32, max_length=64, seed=0)
-    return Policy(model, fast, False, (fast.eos_token_id,))
+    return LanguagePolicy(model, fast, False, (fast.eos_token_id,))
 
 
-def make_rollout(policy: Policy) -> Rollout:
+def make_rollout(policy: LanguagePolicy) -> Rollout:
     sampler = make_sampler("auto", policy)
     sampler.sync(policy.model)
     rubric = Rubric("parity", [Stage(LengthVerifier(), 1.0)])

@@ -10,7 +10,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from sciRL.errors import UserError
 from sciRL.models.lean import Cache, LeanDecoder, supports
-from sciRL.models.loading import LoraSettings, ModelConfig, Policy, load_policy
+from sciRL.models.loading import LanguagePolicy, LoraSettings, ModelConfig, load_policy
 from sciRL.models.tiny import tiny_model
 from sciRL.rollout.base import Completion, GenerationRequest, SamplingParameters
 from sciRL.rollout.lean import LeanSampler
@@ -233,7 +233,7 @@ def test_unknown_architectures_go_to_transformers() -> None:
         GPT2Config(vocab_size=VOCABULARY, n_positions=64, n_embd=32, n_layer=1, n_head=2, eos_token_id=EOS)
     ).eval()
     assert "gpt2" in str(supports(gpt2))
-    policy = Policy(gpt2, None, False, (EOS,))  # type: ignore[arg-type]
+    policy = LanguagePolicy(gpt2, None, False, (EOS,))  # type: ignore[arg-type]
     sampler = make_sampler("auto", policy, torch.bfloat16)
     assert isinstance(sampler, TransformersSampler)
     for request, completion in zip(requests(), sampler.generate(requests(), SamplingParameters(8)), strict=True):
@@ -271,7 +271,7 @@ def test_transformers_sampler_ignores_the_models_own_generation_config_and_resto
 
 
 def test_messages() -> None:
-    policy = Policy(small_model(), None, False, (EOS,))  # type: ignore[arg-type]
+    policy = LanguagePolicy(small_model(), None, False, (EOS,))  # type: ignore[arg-type]
     sampler = make_sampler("lean", policy)
     assert sampler.generate([], SamplingParameters()) == []
     asked = requests(1)
@@ -297,6 +297,6 @@ def test_vllm_names_its_extra_when_it_is_not_installed() -> None:
         import vllm  # noqa: F401
     except ImportError:
         with pytest.raises(UserError, match=r"pip install 'sciRL\[vllm\]'"):
-            make_sampler("vllm", Policy(small_model(), None, False, (EOS,)))  # type: ignore[arg-type]
+            make_sampler("vllm", LanguagePolicy(small_model(), None, False, (EOS,)))  # type: ignore[arg-type]
     else:
         pytest.skip("vLLM is installed")

@@ -1,0 +1,88 @@
+"""The language-model family: texts drawn by a sampler, trained by supervised, policy and preference optimisation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from sciRL.algorithms.policy_optimization import PolicyOptimization, PolicyOptimizationConfig
+from sciRL.algorithms.preference import PreferenceConfig, PreferenceOptimization
+from sciRL.algorithms.setting import LanguageComputeConfig, LanguageSetting, SamplingConfig
+from sciRL.algorithms.supervised import SupervisedConfig, SupervisedFineTuning
+from sciRL.domain import Domain, LanguageDomain
+from sciRL.families import AlgorithmKind, Family
+from sciRL.models.loading import LanguagePolicy, ModelConfig, load_policy
+from sciRL.rollout.base import Request
+from sciRL.rollout.collect import draw_answers
+from sciRL.rollout.samplers import make_sampler
+from sciRL.run.settings import EvaluationConfig
+from sciRL.task import Task
+
+
+class LanguageEvaluationConfig(EvaluationConfig):
+    """How every arm of a language model is judged."""
+
+    sampling: SamplingConfig = SamplingConfig()
+    """How answers are drawn."""
+
+
+class LanguageSections(BaseModel):
+    """The sections of a language model's recipe."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: ModelConfig = ModelConfig()
+    """The policy."""
+    compute: LanguageComputeConfig = LanguageComputeConfig()
+    """Devices, precision, workers."""
+    evaluation: LanguageEvaluationConfig = LanguageEvaluationConfig()
+    """Held-out evaluation."""
+
+
+def make_policy(domain: Domain, options: Any, config: Any, data: Path) -> LanguagePolicy:
+    """Load the model of the `model` section, with the domain's vocabulary for one from scratch."""
+    assert isinstance(domain, LanguageDomain)
+    policy = load_policy(config.model, domain.vocabulary(data, options).tokens)
+    policy.model.to(config.compute.torch_device())
+    return policy
+
+
+def answer(setting: LanguageSetting, config: LanguageEvaluationConfig, tasks: Sequence[Task]) -> list[str]:
+    """Draw one answer a task; the draw of task i depends on the run's seed, the task and i alone."""
+    sampler = make_sampler(setting.compute.sampler, setting.policy, setting.compute.sampler_torch_dtype())
+    sampler.sync(setting.policy.model)
+    drawn = draw_answers(
+        setting.policy,
+        sampler,
+        setting.processes,
+        [Request(task, 1) for task in tasks],
+        config.sampling.parameters(),
+        (setting.seed, "evaluation", 0),
+    )
+    return drawn.answers
+
+
+def reopen(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Name the run's own policy as the model: whole weights, adapters merged."""
+    return {**values, "model": {**values.get("model", {}), "path": str(folder), "lora": None}}
+
+
+FAMILY = Family(
+    name="language",
+    sections=LanguageSections,
+    algorithms=(
+        AlgorithmKind(SupervisedConfig, SupervisedFineTuning),
+        AlgorithmKind(PolicyOptimizationConfig, PolicyOptimization),
+        AlgorithmKind(PreferenceConfig, PreferenceOptimization),
+    ),
+    setting=LanguageSetting,
+    make_policy=make_policy,
+    answer=answer,
+    compute_unit="token passes",
+    rate="tokens_per_s",
+    model_name=lambda config: str(config.model.path),
+    reopen=reopen,
+)
