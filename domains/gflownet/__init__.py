@@ -1,0 +1,1 @@
+"""GFlowNet environments: hypergrids and bit sequences, with known laws to sample."""
