@@ -7,7 +7,7 @@ What all domains have is in `Domain`; what a kind of learner needs besides is in
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -153,7 +153,7 @@ class ControlDomain(Domain):
         """Return `n` episodes at once as a tensor environment."""
 
     @abstractmethod
-    def controllers(self, options: Any) -> Mapping[str, Callable[[], Controller]]:
+    def controllers(self, options: Any) -> Mapping[str, Controller]:
         """Return the domain's scripted policies by name: the references that a learner is compared with."""
 
 

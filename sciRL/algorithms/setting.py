@@ -10,7 +10,8 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 
 from sciRL.algorithms.base import Policy
-from sciRL.domain import Domain, LanguageDomain
+from sciRL.control.policy import ControlPolicy
+from sciRL.domain import ControlDomain, Domain, LanguageDomain
 from sciRL.learning.distributed import ProcessGroup
 from sciRL.models.loading import LanguagePolicy
 from sciRL.rollout.base import SamplingParameters
@@ -107,3 +108,11 @@ class LanguageSetting(Setting):
     domain: LanguageDomain
     policy: LanguagePolicy
     compute: LanguageComputeConfig
+
+
+@dataclass
+class ControlSetting(Setting):
+    """The setting of a run whose policy acts in an environment."""
+
+    domain: ControlDomain
+    policy: ControlPolicy

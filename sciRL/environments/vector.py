@@ -78,6 +78,13 @@ class VectorEnvironment(Protocol):
         """Return the cell [B] (int64, below `n_cells`) of each observation."""
         ...
 
+    def uniform(self) -> Tensor:
+        """Return one uniform number [B] per row, for the chance in a policy's decision.
+
+        After `begin` it depends on the row's seed and time alone, so that an episode does not depend on its batch.
+        """
+        ...
+
     def running(self) -> Tensor:
         """[B] bool: rows begun by `begin` that have not ended (after `reset`: all)."""
         ...
@@ -97,6 +104,10 @@ class VectorEnvironment(Protocol):
 
 class Controller(Protocol):
     """Chooses an action for each row; a scripted policy or a learnt one."""
+
+    def begin(self, environment: VectorEnvironment) -> None:
+        """Forget what was remembered of earlier episodes (policies with memory)."""
+        ...
 
     def act(self, observation: Tensor, environment: VectorEnvironment) -> Tensor:
         """Return one action [B] (int64) for observations [B, F]."""

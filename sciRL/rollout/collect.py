@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +21,7 @@ from sciRL.rollout.base import (
 )
 from sciRL.rollout.verify import verify_answers
 from sciRL.score import Score, Status
+from sciRL.seeding import request_seed
 from sciRL.task import Task
 from sciRL.trajectory import RowStatus, TrajectoryBatch
 from sciRL.verification.base import Rubric
@@ -33,12 +33,6 @@ ROW_STATUS = {
     Status.TIMEOUT: RowStatus.TIMEOUT,
     Status.ERROR: RowStatus.ERROR,
 }
-
-
-def request_seed(*parts: Any) -> int:
-    """Return a 64-bit seed that depends on nothing but the given parts."""
-    digest = hashlib.blake2b("\x1f".join(str(part) for part in parts).encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little")
 
 
 @dataclass

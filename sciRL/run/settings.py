@@ -155,7 +155,7 @@ def for_domain(config_class: type[Config], domain: Domain) -> type[Config]:
         stage: Any = create_model("StageConfig", __base__=StageConfig, train=(train, ...))
         fields["stages"] = (dict[str, stage], Field(min_length=1))
     bases: Any = (family.sections, config_class)
-    made: type[Config] = create_model(config_class.__name__, __base__=bases, **fields)
+    made: Any = create_model(config_class.__name__, __base__=bases, **fields)
     return made
 
 

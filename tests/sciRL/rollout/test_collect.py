@@ -12,11 +12,12 @@ from sciRL.learning.distributed import ProcessGroup
 from sciRL.models.loading import LanguagePolicy
 from sciRL.models.tiny import tiny_model
 from sciRL.rollout.base import Completion, GenerationRequest, Request, SamplingParameters, SchedulerContext
-from sciRL.rollout.collect import Rollout, request_seed
+from sciRL.rollout.collect import Rollout
 from sciRL.rollout.samplers import make_sampler
 from sciRL.rollout.scheduler import DynamicSampling, UniformScheduler, groups_without_spread
 from sciRL.rollout.statistics import batch_metrics
 from sciRL.score import Score, Status
+from sciRL.seeding import request_seed
 from sciRL.task import Task
 from sciRL.trajectory import Role
 from sciRL.verification.base import Item, Rubric, Stage
