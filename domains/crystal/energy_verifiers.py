@@ -26,18 +26,22 @@ CLOSEST = 0.5
 class EnergyTable:
     """Formation energies in eV/atom by crystal, each computed once with one model."""
 
-    def __init__(self, model: EnergyModel) -> None:
-        self.model = model
+    def __init__(self, model: EnergyModel, capacity: int = CACHE_SIZE) -> None:
+        self.model, self.capacity = model, capacity
         self._known: OrderedDict[Crystal, float] = OrderedDict()
 
     def fill(self, crystals: Sequence[Crystal]) -> None:
         """Compute what is missing, in one batch."""
+        for crystal in crystals:
+            # What this batch needs is the last to be forgotten.
+            if crystal in self._known:
+                self._known.move_to_end(crystal)
         wanted = [c for c in dict.fromkeys(crystals) if c not in self._known and self.out_of_range(c) is None]
         structures = [crystal.to_structure(primitive=True) for crystal in wanted]
         for crystal, structure, energy in zip(wanted, structures, self.model.energies(structures), strict=True):
             per_cell = energy * crystal.n_atoms / len(structure)
             self._known[crystal] = formation_energy(per_cell, crystal.composition, self.model.reference)
-        while len(self._known) > max(CACHE_SIZE, len(crystals)):
+        while len(self._known) > max(self.capacity, len(crystals)):
             self._known.popitem(last=False)
 
     def e_form(self, crystal: Crystal) -> float:

@@ -115,6 +115,17 @@ def test_atoms_inside_each_other_have_no_energy(chgnet: ChgnetModel) -> None:
     assert "0.40 angstrom" in score.reason
 
 
+def test_a_full_table_forgets_what_the_batch_does_not_need() -> None:
+    table = EnergyTable(lennard_jones_model(sigma=2.5), capacity=2)
+    old, *others = [WyText().decode(f"Cu4\nSG 225\nCELL {a}\nCu 4a") for a in ("3.600", "3.700", "3.800", "3.900")]
+    table.fill([old])
+    table.fill([others[0]])
+    table.fill([old, others[1]])
+    assert table.e_form(old) != table.e_form(others[1])
+    with pytest.raises(KeyError):
+        table.e_form(others[0])
+
+
 class _Broken:
     """An energy model that fails as real ones do."""
 
