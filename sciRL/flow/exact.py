@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sciRL.flow.environment import FlowEnvironment
 from sciRL.flow.graph import StateGraph
-from sciRL.flow.network import MASKED, FlowPolicy, FlowScores, uniform_log
+from sciRL.flow.network import MASKED, FlowPolicy, FlowScores, masked_log_softmax, uniform_log
 from sciRL.flow.tables import FlowTable
 
 
@@ -94,8 +94,9 @@ def exact_flow(
         A 3x3 hypergrid with uniform P_B has Z = 2.9 and F(0, 1) = 1.15, so P_F(stop | source) = 0.6 / 2.9.
     """
     graph = StateGraph.of(environment) if graph is None else graph
-    log_backward = uniform_log(graph.backward_mask) if log_backward is None else log_backward
-    log_backward = torch.where(graph.backward_mask, log_backward.double(), MASKED)
+    log_backward = uniform_log(graph.backward_mask, torch.float64) if log_backward is None else log_backward
+    # A float32 law sums to 1 within 1e-7 only; the sums over whole paths here are meant to be exact.
+    log_backward = masked_log_softmax(log_backward.double(), graph.backward_mask)
     undo = graph.undo[graph.parents, graph.actions]
     log_undo = log_backward[graph.children, undo]
     log_edge = torch.full_like(graph.forward_mask, -torch.inf, dtype=torch.float64)

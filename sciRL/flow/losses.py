@@ -16,7 +16,7 @@ from torch import Tensor
 
 from sciRL.errors import UserError
 from sciRL.flow.environment import FlowEnvironment
-from sciRL.flow.network import FlowPolicy
+from sciRL.flow.network import FlowPolicy, FlowScores
 from sciRL.flow.rollout import Trajectories
 
 Regression = Callable[[Tensor], Tensor]
@@ -29,9 +29,9 @@ class Edges:
     Attributes:
         log_forward: [K] log P_F of the action taken.
         log_backward: [K] log P_B of the state given its child; 0 where the action is stop.
-        log_stop: [K] log P_F(stop | state).
         log_flow: [K] log F of the state.
         log_z: scalar log Z.
+        scores: all that the policy said of the K states.
     """
 
     environment: FlowEnvironment
@@ -39,9 +39,14 @@ class Edges:
     trajectories: Trajectories
     log_forward: Tensor
     log_backward: Tensor
-    log_stop: Tensor
     log_flow: Tensor
     log_z: Tensor
+    scores: FlowScores
+
+    @property
+    def log_stop(self) -> Tensor:
+        """[K] log P_F(stop | state)."""
+        return self.scores.log_forward[:, self.environment.stop].double()
 
     def row_sum(self, values: Tensor) -> Tensor:
         """Return the sums [B] of a column [K] over each trajectory."""
@@ -73,11 +78,8 @@ def score_edges(environment: FlowEnvironment, policy: FlowPolicy, trajectories: 
     children = scores.log_backward[len(trajectories) :]
     log_undo = children.gather(1, trajectories.undo.unsqueeze(1)).squeeze(1).double()
     log_backward = torch.zeros_like(log_forward).index_copy(0, trajectories.moving, log_undo)
-    log_stop = scores.log_forward[:, environment.stop].double()
-    log_flow = scores.log_flow.double()
-    return Edges(
-        environment, policy, trajectories, log_forward, log_backward, log_stop, log_flow, policy.log_z.double()
-    )
+    log_z, log_flow = policy.log_z.double(), scores.log_flow.double()
+    return Edges(environment, policy, trajectories, log_forward, log_backward, log_flow, log_z, scores)
 
 
 def trajectory_balance(edges: Edges) -> Residuals:
@@ -173,8 +175,7 @@ def flow_matching(edges: Edges) -> Residuals:
     much slower than the other losses.
     """
     environment, policy, states = edges.environment, edges.policy, edges.trajectories.states
-    scores = policy.scores(environment, states)
-    edge_flow = scores.log_forward.double() + edges.log_flow.unsqueeze(1)
+    edge_flow = edges.scores.log_forward.double() + edges.log_flow.unsqueeze(1)
     may_stop = environment.forward_mask(states)[:, environment.stop]
     reward = torch.full_like(edges.log_flow, -torch.inf)
     reward[may_stop] = environment.log_reward(states[may_stop]).double()

@@ -62,9 +62,9 @@ def masked_log_softmax(logits: Tensor, mask: Tensor) -> Tensor:
     return torch.where(mask, torch.log_softmax(torch.where(mask, logits, MASKED), dim=-1), MASKED)
 
 
-def uniform_log(mask: Tensor) -> Tensor:
-    """Return log of the uniform law [B, N] over the allowed entries of each row, float32."""
-    count = mask.sum(-1, keepdim=True).clamp(min=1).float()
+def uniform_log(mask: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Return log of the uniform law [B, N] over the allowed entries of each row."""
+    count = mask.sum(-1, keepdim=True).clamp(min=1).to(dtype)
     return torch.where(mask, -count.log(), MASKED)
 
 
