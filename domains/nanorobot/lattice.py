@@ -73,7 +73,9 @@ def _secretion(options: NanorobotOptions, fluid: np.ndarray, owner: np.ndarray) 
                 neighbour[tuple(edge)] = False
                 faces += fluid & neighbour
         if not faces.sum():
-            raise UserError(f"field=grid: tumour {number} has no free surface on a lattice of {options.grid_cells} cells")
+            raise UserError(
+                f"field=grid: tumour {number} has no free surface on a lattice of {options.grid_cells} cells"
+            )
         source += options.secretion * faces / faces.sum()
     return source
 

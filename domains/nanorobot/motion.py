@@ -1,7 +1,7 @@
 """Overdamped motion: swim, drift, diffuse; turn; and reflect at the box and at spheres. All tensors are [3, M].
 
-    x <- x + v e dt + u(x) dt + sqrt(2 D_t dt) xi
-    e <- normalise(e + s eta),   s from `physics.heading_noise`
+x <- x + v e dt + u(x) dt + sqrt(2 D_t dt) xi
+e <- normalise(e + s eta),   s from `physics.heading_noise`
 """
 
 from __future__ import annotations

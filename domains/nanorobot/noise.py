@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -17,7 +17,7 @@ LANES = 32
 _GOLDEN = 0x9E3779B97F4A7C15 - (1 << 64)
 _FIRST = 0xBF58476D1CE4E5B9 - (1 << 64)
 _SECOND = 0x94D049BB133111EB - (1 << 64)
-_PAIRS_PER_STEP = 64
+_PAIRS_PER_STEP = 128
 _SEED_MASK = (1 << 63) - 1
 
 
@@ -40,13 +40,13 @@ class SharedNoise:
         """Fill `out` [C, M] with standard normals; the counter is not used."""
         return out.normal_(generator=self.generator)
 
-    def state_dict(self) -> dict[str, Any]:
+    def state(self) -> Tensor:
         """Return the generator's state."""
-        return {"generator": self.generator.get_state()}
+        return self.generator.get_state()
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def set_state(self, state: Tensor) -> None:
         """Restore the generator's state."""
-        self.generator.set_state(state["generator"])
+        self.generator.set_state(state)
 
 
 class RowNoise:
@@ -70,12 +70,6 @@ class RowNoise:
         torch.mul(radius, angle.cos(), out=out[:pairs])
         torch.mul(radius, angle.sin(), out=out[pairs:])
         return out
-
-    def take(self, rows: Tensor) -> RowNoise:
-        """Return the noise of some rows [R]."""
-        part = RowNoise.__new__(RowNoise)
-        part.keys = self.keys[rows]
-        return part
 
 
 def next_seeds(seeds: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 
 from domains.nanorobot import physics
+from domains.nanorobot.presets import PRESETS
 
 if TYPE_CHECKING:
     from domains.nanorobot.options import NanorobotOptions
@@ -21,10 +22,19 @@ KAVOUSINEJAD_KEYS = {"preset", "test_tasks"}
 def problem(options: NanorobotOptions) -> str | None:
     """Return what is wrong with the options as one sentence, or None."""
     if options.preset == "kavousinejad2024":
-        extra = sorted(options.model_fields_set - KAVOUSINEJAD_KEYS)
+        fixed = PRESETS["kavousinejad2024"]
+        given = options.model_fields_set - KAVOUSINEJAD_KEYS
+        extra = sorted(key for key in given if key not in fixed or getattr(options, key) != fixed[key])
         allowed = ", ".join(sorted(KAVOUSINEJAD_KEYS))
         return f"{extra[0]}: preset=kavousinejad2024 has fixed values; allowed beside it: {allowed}" if extra else None
-    checks: tuple[Callable[[NanorobotOptions], str | None], ...] = (_time, _motion, _geometry, _obstacles, _flow, _field)
+    checks: tuple[Callable[[NanorobotOptions], str | None], ...] = (
+        _time,
+        _motion,
+        _geometry,
+        _obstacles,
+        _flow,
+        _field,
+    )
     return next((found for check in checks if (found := check(options))), None)
 
 

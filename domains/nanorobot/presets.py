@@ -24,6 +24,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     "strong": {"secretion": 5e5},
     # The heading of a 0.5 um body is forgotten in 0.44 s, so the time step is halved.
     "hard": {"robot_radius": 0.5, "speed": 20.0, "dt": 0.05},
-    "kavousinejad2024": {},
+    # Lengths have no unit there and frames stand for seconds.
+    "kavousinejad2024": {"box": 100.0, "dt": 1.0, "duration": 1000.0, "record_every": 10.0, "actions": "scripted"},
 }
 """Option values by preset; what is absent keeps the default of `NanorobotOptions`."""

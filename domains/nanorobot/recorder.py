@@ -40,20 +40,21 @@ class Recorder:
         self.tumour = torch.full_like(self.steps, -1)
         self.taken = 0
 
-    def add(self, position: Tensor, running: Tensor, tumbled: Tensor, contact: Tensor) -> None:
+    def add(self, position: Tensor, running: Tensor, tumbled: Tensor | None, contact: Tensor) -> None:
         """Add one step.
 
         Args:
             position: [3, M] after the step.
             running: [M] bool, rows that had not ended before it.
-            tumbled: [M] bool, rows that tumbled in it.
+            tumbled: [M] bool, rows that tumbled in it; None where no action is a tumble.
             contact: [K, M] bool, which tumours the robot touches after it.
         """
         offset = position - self.last
         self.length += torch.where(running, (offset * offset).sum(0).sqrt_(), 0.0)
         self.last = torch.where(running, position, self.last)
         self.steps += running
-        self.tumbles += running & tumbled
+        if tumbled is not None:
+            self.tumbles += running & tumbled
         first = contact.to(torch.int64).argmax(0)
         self.tumour = torch.where(running & contact.any(0), first, self.tumour)
         self.taken += 1

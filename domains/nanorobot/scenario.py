@@ -63,5 +63,7 @@ def starts_of(tasks: Sequence[Task], options: NanorobotOptions, rows: int, devic
         return torch.tensor([reference[key] for reference in references], dtype=torch.float32, device=device)
 
     return Starts(
-        tensor("start").T.contiguous(), tensor("heading").T.contiguous(), tensor("tumours").permute(1, 2, 0).contiguous()
+        tensor("start").T.contiguous(),
+        tensor("heading").T.contiguous(),
+        tensor("tumours").permute(1, 2, 0).contiguous(),
     )

@@ -1,6 +1,6 @@
 """The counting sensor: from a true concentration to a noisy one, and to the log reading.
 
-    N ~ Poisson(4 pi D a c T),  c^ = N / (4 pi D a T),  y = ln(c^ + 0.05)       (Berg and Purcell 1977)
+N ~ Poisson(4 pi D a c T),  c^ = N / (4 pi D a T),  y = ln(c^ + 0.05)       (Berg and Purcell 1977)
 """
 
 from __future__ import annotations

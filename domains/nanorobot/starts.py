@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -102,8 +101,3 @@ def _allowed(options: NanorobotOptions, starts: Starts, spheres: Tensor) -> Tens
                 free = radius + options.tumour_radius + 2 * options.robot_radius
                 good &= (away * away).sum(0) >= free**2
     return good & torch.isfinite(starts.position).all(0)
-
-
-def within(value: float, low: float, high: float, slack: float = 1e-3) -> bool:
-    """Whether a finite number lies between two bounds, up to a slack."""
-    return math.isfinite(value) and low - slack <= value <= high + slack

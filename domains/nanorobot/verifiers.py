@@ -56,7 +56,7 @@ class Episode:
     preset: str
 
 
-class Unreadable(ValueError):
+class EpisodeError(ValueError):
     """Why a text is no episode record."""
 
 
@@ -64,22 +64,22 @@ def read_episode(text: str) -> Episode:
     """Return the episode of a text.
 
     Raises:
-        Unreadable: anything but one JSON object with exactly the keys of a record, each of its type, and finite numbers.
+        EpisodeError: anything but one JSON object with exactly the keys of a record, each of its type, and finite numbers.
     """
     if len(text) > MAX_CHARACTERS:
-        raise Unreadable(f"{len(text)} characters; at most {MAX_CHARACTERS} are read")
+        raise EpisodeError(f"{len(text)} characters; at most {MAX_CHARACTERS} are read")
     try:
         data = json.loads(text, object_pairs_hook=_distinct, parse_constant=_not_finite, parse_int=_integer)
-    except Unreadable:
+    except EpisodeError:
         raise
     except (ValueError, RecursionError) as error:
-        raise Unreadable(f"no JSON: {str(error)[:100]}") from None
+        raise EpisodeError(f"no JSON: {str(error)[:100]}") from None
     if not isinstance(data, dict) or set(data) != set(KEYS):
         found = sorted(data)[:12] if isinstance(data, dict) else type(data).__name__
-        raise Unreadable(f"an object with the keys {', '.join(KEYS)} is needed; found {str(found)[:200]}")
+        raise EpisodeError(f"an object with the keys {', '.join(KEYS)} is needed; found {str(found)[:200]}")
     for key, kind in KEYS.items():
         if not _is(data[key], kind):
-            raise Unreadable(f"{key}: found {str(data[key])[:40]!r}")
+            raise EpisodeError(f"{key}: found {str(data[key])[:40]!r}")
     return Episode(
         data["hit"],
         None if data["hit_time"] is None else float(data["hit_time"]),
@@ -93,17 +93,17 @@ def read_episode(text: str) -> Episode:
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise Unreadable("a key stands twice")
+        raise EpisodeError("a key stands twice")
     return found
 
 
 def _not_finite(name: str) -> Any:
-    raise Unreadable(f"{name} is no finite number")
+    raise EpisodeError(f"{name} is no finite number")
 
 
 def _integer(digits: str) -> int:
     if len(digits) > 20:
-        raise Unreadable("an integer of more than 20 digits")
+        raise EpisodeError("an integer of more than 20 digits")
     return int(digits)
 
 
@@ -118,10 +118,10 @@ def _is(value: Any, kind: Any) -> bool:
 
 def _read_path(points: list[Any]) -> tuple[tuple[float, float, float, float], ...]:
     if not 1 <= len(points) <= MAX_POINTS:
-        raise Unreadable(f"path: {len(points)} points; 1 to {MAX_POINTS} are allowed")
+        raise EpisodeError(f"path: {len(points)} points; 1 to {MAX_POINTS} are allowed")
     for index, point in enumerate(points):
         if not isinstance(point, list) or len(point) != 4 or not all(_is(value, float) for value in point):
-            raise Unreadable(f"path[{index}]: [t, x, y, z] is needed; found {str(point)[:60]}")
+            raise EpisodeError(f"path[{index}]: [t, x, y, z] is needed; found {str(point)[:60]}")
     return tuple((float(t), float(x), float(y), float(z)) for t, x, y, z in points)
 
 
@@ -134,7 +134,7 @@ class EpisodeVerifier(PerItemVerifier):
             raise ValueError(f"task {task.id} has no scenario to judge an episode by")
         try:
             episode = read_episode(answer)
-        except Unreadable as problem:
+        except EpisodeError as problem:
             return Score.malformed(str(problem))
         return self.judge(task.reference, episode)
 
@@ -173,7 +173,11 @@ class Success(EpisodeVerifier):
         """Measure the distance to the nearest tumour."""
         distance, _ = nearest(scenario, episode)
         reached = is_hit(scenario, episode)
-        measured = {"hit": reached, "distance": round(distance, 3), "hit_time": episode.path[-1][0] if reached else None}
+        measured = {
+            "hit": reached,
+            "distance": round(distance, 3),
+            "hit_time": episode.path[-1][0] if reached else None,
+        }
         return Score.ok(float(reached), "" if reached else f"{distance:.1f} um from the nearest tumour", **measured)
 
 
