@@ -1,7 +1,7 @@
 """NanorobotEnvironment: many robots that search for tumours at once, as a `VectorEnvironment`.
 
     environment = NanorobotEnvironment(NanorobotOptions(), n=4096, device=torch.device("cpu"))
-    observation = environment.reset(seed=0)                        # [4096, 4]: fast, slow, fast - slow, time since tumble
+    observation = environment.reset(seed=0)                        # [4096, 4]: fast, slow, fast - slow, since tumble
     step = environment.step(torch.zeros(4096, dtype=torch.int64))  # everyone runs for dt seconds
 
 State tensors are component-first ([3, M]) and padded to M rows (see `noise`); what leaves the environment is [n, F].

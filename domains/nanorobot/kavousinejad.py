@@ -1,8 +1,8 @@
 """Preset kavousinejad2024: the environment of S. Kavousinejad, arXiv 2411.02345 (2024). A scripted oracle.
 
 Rebuilt for comparison, with one robot and one cell per row. Both actions move along directions that are taken from the
-TRUE positions of biomarker and cell; within 8 units of the cell the action is ignored, and the reward does not depend on
-the action. So every policy arrives, a random one included: success here shows no learning.
+TRUE positions of biomarker and cell; within 8 units of the cell the action is ignored, and the reward does not depend
+on the action. So every policy arrives, a random one included: success here shows no learning.
 
 Frame by frame: 50 biomarker points lie anew within +-5 of the cell, which stands N(0, 0.2) per axis beside its home;
 the sensed value is the mean of exp(-d^2 / 40^2) over the points. Farther than 8: action 0 steps 0.5 towards the nearest
@@ -148,8 +148,8 @@ def make_references(count: int, first_seed: int) -> list[dict[str, object]]:
         "hit_distance": REACHED,
         "hit_slack": JITTER_SLACK,
         "obstacles": [],
-        # The largest step, taken at d = 0.5.
-        "speed": STRIDE / (REACHED + 0.1),
+        # The largest step, taken where the cell's jitter lands on the robot (d = 0).
+        "speed": STRIDE / 0.1,
         "diffusion": 0.0,
         "dt": 1.0,
         "duration": float(FRAMES),

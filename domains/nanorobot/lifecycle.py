@@ -71,7 +71,7 @@ class SearchLifecycle(ABC):
     """
 
     STATE: ClassVar[tuple[str, ...]]
-    """Names of the attributes that are the rows' state: tensors with the rows last, `position`, `steps`, `alive` among them."""
+    """Attributes that are the rows' state: tensors with the rows last; `position`, `steps` and `alive` among them."""
     position: Tensor
     steps: Tensor
     alive: Tensor

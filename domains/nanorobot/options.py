@@ -51,7 +51,7 @@ class NanorobotOptions(BaseModel):
     """Swimming speed in um/s: E. coli 20-30 (Berg and Brown 1972), catalytic and magnetic swimmers 5-50."""
 
     diffusion: float = Field(default=100.0, ge=1, le=2000)
-    """Diffusion constant of the biomarker in um^2/s: small protein in water 100, in tissue 10-60, small molecule 300+."""
+    """Diffusion constant of the biomarker in um^2/s: small protein in water 100, in tissue 10-60; small molecule 300."""
 
     decay: float = Field(default=0.01, ge=0, le=10)
     """Clearance rate of the biomarker in 1/s; the field reaches sqrt(diffusion / decay) = 100 um by default."""

@@ -57,7 +57,7 @@ def draw_starts(options: NanorobotOptions, noise: Noise, rows: int, device: torc
         fixed.unsqueeze(-1).expand(count, 3, rows).clone(),
     )
     missing = torch.ones(rows, dtype=torch.bool, device=device)
-    normals = torch.empty(8 + 4 * count, rows, device=device)
+    normals = torch.empty(8 + 3 * count + count % 2, rows, device=device)
     for attempt in range(ATTEMPTS):
         counter = torch.full((rows,), START_STEP - attempt, dtype=torch.int64, device=device)
         found = _candidate(options, noise.fill(normals, counter), chosen.tumours)
@@ -69,8 +69,8 @@ def draw_starts(options: NanorobotOptions, noise: Noise, rows: int, device: torc
         if not bool(missing.any()):
             return chosen
     raise UserError(
-        f"no start condition found: nowhere {options.start_min:g} to {options.start_max:g} um from the tumour (start_min, "
-        f"start_max) in a box of {options.box:g} um is a place free of tumours and obstacles"
+        f"start_min, start_max: no start condition found {options.start_min:g} to {options.start_max:g} um from the "
+        f"tumour that is free of tumours and obstacles in a box of {options.box:g} um"
     )
 
 

@@ -55,6 +55,6 @@ def _task(options: NanorobotOptions, split: str, index: int, reference: dict[str
     return Task(
         DOMAIN_NAME,
         ({"role": "user", "content": text},),
-        reference=reference,  # type: ignore[arg-type]
+        reference=reference,
         metadata={"split": split, "group": f"{split}-{index}"},
     )

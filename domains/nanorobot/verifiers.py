@@ -11,6 +11,7 @@ import json
 import math
 from abc import abstractmethod
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from sciRL.score import Score
@@ -64,7 +65,7 @@ def read_episode(text: str) -> Episode:
     """Return the episode of a text.
 
     Raises:
-        EpisodeError: anything but one JSON object with exactly the keys of a record, each of its type, and finite numbers.
+        EpisodeError: anything but one JSON object with exactly the keys of a record, of their types and finite.
     """
     if len(text) > MAX_CHARACTERS:
         raise EpisodeError(f"{len(text)} characters; at most {MAX_CHARACTERS} are read")
@@ -229,10 +230,10 @@ def path_problem(scenario: dict[str, Any], episode: Episode) -> str:
             if math.dist(position, (x, y, z)) < radius - ROUNDING:
                 return f"inside an obstacle at t = {t:g} s"
     longest = scenario["record_every"] + 1e-6
-    for before, after in zip(path, path[1:], strict=False):
+    for before, after in pairwise(path):
         elapsed = after[0] - before[0]
         if not 0 < elapsed <= longest:
-            return f"{elapsed:g} s between two points at t = {before[0]:g} s; above 0 and at most {longest:g} s are allowed"
+            return f"{elapsed:g} s between two points at t = {before[0]:g} s; allowed: above 0, at most {longest:g} s"
         if math.dist(before[1:], after[1:]) > reach(scenario, elapsed):
             return f"faster than {scenario['speed']:g} um/s at t = {before[0]:g} s"
     if path[-1][0] > scenario["duration"] + 1e-6:
@@ -270,7 +271,7 @@ def claim_problem(scenario: dict[str, Any], episode: Episode) -> str:
         return "claims a time or a tumour without a hit"
     if not hit and end < scenario["duration"] - 1e-6:
         return f"stops at {end:g} s without a hit; the episode has {scenario['duration']:g} s"
-    straight = sum(math.dist(a[1:], b[1:]) for a, b in zip(episode.path, episode.path[1:], strict=False))
+    straight = sum(math.dist(a[1:], b[1:]) for a, b in pairwise(episode.path))
     if episode.path_length < straight - ROUNDING * len(episode.path):
         return f"claims a path of {episode.path_length:g} um; its points are {straight:.1f} um apart"
     return ""
