@@ -10,13 +10,15 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 
 from sciRL.algorithms.base import Policy
-from sciRL.control.policy import ControlPolicy
-from sciRL.domain import ControlDomain, Domain, LanguageDomain
+from sciRL.domain import ControlDomain, Domain, FlowDomain, LanguageDomain
 from sciRL.learning.distributed import ProcessGroup
 from sciRL.models.loading import LanguagePolicy
 from sciRL.rollout.base import SamplingParameters
 
 if TYPE_CHECKING:
+    from sciRL.control.policy import ControlPolicy
+    from sciRL.flow.environment import FlowEnvironment
+    from sciRL.flow.samplers import SamplerPolicy
     from sciRL.verification.pool import WorkerPool
     from sciRL.verification.runner import FailureMonitor
 
@@ -116,3 +118,15 @@ class ControlSetting(Setting):
 
     domain: ControlDomain
     policy: ControlPolicy
+
+
+@dataclass
+class FlowSetting(Setting):
+    """The setting of a GFlowNet's run."""
+
+    domain: FlowDomain
+    policy: SamplerPolicy
+
+    def environment(self) -> FlowEnvironment:
+        """Return the domain's states on the run's device."""
+        return self.domain.flow_environment(self.data, self.options, self.compute.torch_device())

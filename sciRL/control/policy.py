@@ -2,25 +2,25 @@
 
     policy = ControlPolicy(UniformActor(), {"table": TableActor, ...})
     policy.actor = TableActor(q)              # an algorithm puts its learner's actor here
-    policy.save(folder)                       # actor.json (kind, sizes) and actor.safetensors (its tensors)
+    policy.save(folder)                       # its kind and sizes, and its tensors
 
 Actors act greedily or by their own law, and take chance from `environment.uniform()`, never from a global generator.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from sciRL.environments.vector import Controller, VectorEnvironment
-from sciRL.errors import UserError
+from sciRL.policy_folder import read_policy, unknown_kind, write_policy
+
+SCRIPTED = "scripted"
 
 
 class Actor(Controller, Protocol):
@@ -84,22 +84,17 @@ class ControlPolicy:
 
     actor: Controller
     kinds: Mapping[str, type[Any]]
-    scripted: Mapping[str, Any]
+    scripted: Mapping[str, Controller]
     """Scripted controllers by name; they are saved by name alone."""
 
     def save(self, folder: Path) -> None:
-        """Write the actor's kind, sizes and tensors."""
-        folder.mkdir(parents=True, exist_ok=True)
-        names = [name for name, controller in self.scripted.items() if controller is self.actor]
-        if names:
-            described, tensors = {"kind": "scripted", "name": names[0]}, {}
-        else:
-            actor: Any = self.actor
-            described, tensors = {"kind": actor.kind, **actor.describe()}, actor.tensors()
-        # The format wants at least one tensor.
-        kept = {name: value.detach().cpu().contiguous() for name, value in tensors.items()} or {"none": torch.zeros(1)}
-        save_file(kept, str(folder / "actor.safetensors"))
-        (folder / "actor.json").write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
+        """Write the actor: a scripted one by its name, another with its tensors."""
+        for name, controller in self.scripted.items():
+            if controller is self.actor:
+                write_policy(folder, SCRIPTED, {"name": name}, {})
+                return
+        actor: Any = self.actor
+        write_policy(folder, actor.kind, actor.describe(), actor.tensors())
 
     def load(self, folder: Path) -> None:
         """Take on the actor that `save` wrote.
@@ -107,14 +102,10 @@ class ControlPolicy:
         Raises:
             UserError: the folder holds no actor, or one of an unknown kind.
         """
-        path = folder / "actor.json"
-        if not path.is_file():
-            raise UserError(f"{folder} holds no policy ({path.name} is missing)")
-        described = json.loads(path.read_text(encoding="utf-8"))
-        kind = described.pop("kind")
-        if kind == "scripted":
+        kind, described, tensors = read_policy(folder)
+        if kind == SCRIPTED:
             self.actor = self.scripted[described["name"]]
-            return
-        if kind not in self.kinds:
-            raise UserError(f"{path}: unknown kind of policy {kind!r}; allowed: scripted, {', '.join(self.kinds)}")
-        self.actor = self.kinds[kind].restore(described, load_file(str(folder / "actor.safetensors")))
+        elif kind in self.kinds:
+            self.actor = self.kinds[kind].restore(described, tensors)
+        else:
+            raise unknown_kind(folder, kind, {SCRIPTED: None, **self.kinds})

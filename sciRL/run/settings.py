@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar, Union
+from typing import Annotated, Any, Literal, TypeVar, Union, cast
 
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
@@ -155,8 +155,7 @@ def for_domain(config_class: type[Config], domain: Domain) -> type[Config]:
         stage: Any = create_model("StageConfig", __base__=StageConfig, train=(train, ...))
         fields["stages"] = (dict[str, stage], Field(min_length=1))
     bases: Any = (family.sections, config_class)
-    made: Any = create_model(config_class.__name__, __base__=bases, **fields)
-    return made
+    return cast(type[Config], create_model(config_class.__name__, __base__=bases, **fields))
 
 
 def fill_likes(data: dict[str, Any]) -> dict[str, Any]:
