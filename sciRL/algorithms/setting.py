@@ -78,6 +78,8 @@ class LanguageComputeConfig(ComputeConfig):
     """Mixed precision of the training pass; meant for GPUs."""
     max_tokens: int = Field(1024, ge=1)
     """Largest padded micro-batch, in tokens."""
+    sharding: Literal["none", "fsdp2"] = "none"
+    """What several processes do with the trained model: each holds all of it, or a slice (PyTorch FSDP2)."""
 
     def sampler_torch_dtype(self) -> torch.dtype:
         """Return the type of the sampler's copy of the weights."""
