@@ -220,6 +220,7 @@ class PolicyOptimization:
             critic=config.settings().estimator == "gae",
             autocast=compute.autocast_dtype(),
             processes=setting.processes,
+            sharding=setting.compute.sharding,
         )
         self.transforms = make_transforms(config, setting.seed)
         self.terms = make_terms(config)

@@ -77,6 +77,7 @@ class PreferenceOptimization:
             max_tokens=compute.max_tokens,
             autocast=compute.autocast_dtype(),
             processes=setting.processes,
+            sharding=setting.compute.sharding,
         )
         self.term = PreferenceTerm(config.beta, config.loss)
         tasks = setting.domain.tasks(setting.data, "train", setting.options)

@@ -45,6 +45,7 @@ class SupervisedFineTuning:
             max_tokens=setting.compute.max_tokens,
             autocast=setting.compute.autocast_dtype(),
             processes=setting.processes,
+            sharding=setting.compute.sharding,
         )
         self.terms = [CrossEntropy("token-mean")]
 

@@ -8,7 +8,7 @@ up, which is the single-process gradient up to the order of additions.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import torch
@@ -24,6 +24,7 @@ class ProcessGroup:
     def __init__(self) -> None:
         self.size = int(os.environ.get("WORLD_SIZE", "1"))
         self.rank = 0
+        self.duties: dict[str, Callable[[], Any]] = {}
         if self.size > 1:
             from accelerate import PartialState
 
@@ -79,7 +80,17 @@ class ProcessGroup:
             dist.all_reduce(x)
         return x
 
+    def together(self, duty: str) -> Any:
+        """Run `duties[duty]` on every process and return what it returned on this one.
+
+        Only all processes together can gather what is sharded, but the run loop lets the main process save alone.
+        So either all call this, or the main process does while the others wait in `barrier`, which take part there.
+        """
+        return self.duties[self.from_main(duty)]()
+
     def barrier(self) -> None:
-        """Wait until every process is here."""
+        """Wait until every process is here; those that wait take part in the duties that the main one calls for."""
         if self.size > 1:
+            while (duty := self.from_main("")) != "":
+                self.duties[duty]()
             dist.barrier()

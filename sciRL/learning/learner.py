@@ -14,6 +14,16 @@ from sciRL.learning.distributed import ProcessGroup
 from sciRL.learning.micro_batches import shared_prompt_batches
 from sciRL.learning.optimizer import OptimizerConfig, learning_rate_factor, make_optimizer
 from sciRL.learning.scorer import EntropyMode, TokenScorer
+from sciRL.learning.sharding import (
+    ShardingKind,
+    cut_like,
+    gathered,
+    load_optimizer_state,
+    load_whole_state,
+    optimizer_state,
+    sharded_scorer,
+    whole_state,
+)
 from sciRL.objective.base import LossTerm, MicroBatch
 from sciRL.trajectory import TOKEN_COLUMNS, TrajectoryBatch
 
@@ -26,6 +36,8 @@ class Learner:
     `max_tokens` bounds the size of a micro-batch (padding included where it is computed); results do not
     depend on it (bar rounding). Rows that no loss term can draw a gradient from are skipped; denominators
     stay those of the whole batch. `compute` counts token passes: 1 for a scored token, 3 for a trained one.
+    With `sharding` "fsdp2" the processes share one copy of the model and of the optimiser's state; a single process
+    has nobody to share with and works as with "none".
     """
 
     def __init__(
@@ -39,11 +51,16 @@ class Learner:
         critic: bool = False,
         autocast: torch.dtype | None = None,
         processes: ProcessGroup | None = None,
+        sharding: ShardingKind = "none",
     ) -> None:
-        self.scorer = TokenScorer(model, critic=critic)
         self.device = next(model.parameters()).device
-        self.scorer.to(self.device)
         self.processes = processes or ProcessGroup()
+        self.sharded = sharding == "fsdp2" and self.processes.size > 1
+        if self.sharded:
+            self.scorer = sharded_scorer(model, self.processes, critic=critic, autocast=autocast)
+            self.processes.duties["learner"] = self._state
+        else:
+            self.scorer = TokenScorer(model, critic=critic).to(self.device)
         self.config = optimizer
         self.total_steps = total_steps
         self.temperature = temperature
@@ -70,6 +87,10 @@ class Learner:
         """
         if self._trains_adapter():
             self.reference_adapter = {name: p.detach().clone() for name, p in self._adapter().items()}
+            return
+        if self.sharded:
+            self.reference = None  # The old one makes room before the new one is made.
+            self.reference = self.model.sharding.frozen_copy()
             return
         self.reference = copy.deepcopy(self.scorer).requires_grad_(False)
         self.reference.value_head = None
@@ -163,11 +184,12 @@ class Learner:
             group["lr"] = self.config.learning_rate * factor
         self.optimizer.zero_grad(set_to_none=True)
         sums = self.accumulate_gradients(batch, terms)
-        self.processes.sum_gradients(self.scorer.parameters())
+        if not self.sharded:  # The backward passes of sharded weights have added them up.
+            self.processes.sum_gradients(self.scorer.parameters())
         metrics = self._reduce_metrics(sums)
         trained = [p for p in self.scorer.parameters() if p.grad is not None]
         if trained:
-            norm = torch.nn.utils.clip_grad_norm_(trained, self.config.gradient_clip)
+            norm = gathered(torch.nn.utils.clip_grad_norm_(trained, self.config.gradient_clip))
             metrics["gradient_norm"] = float(norm)
             if not torch.isfinite(norm):
                 raise FloatingPointError(f"the gradient norm is {float(norm)} at optimiser step {self.steps}")
@@ -188,14 +210,31 @@ class Learner:
         if not len(kept):
             return sums
         trained = batch.select(kept)
+        # The whole batch, whoever takes it: a stage of equal compute must end at the same step on every process.
+        self.compute += 3 * trained.n_tokens
         positions = batch.token_index(kept)
         extra = {name: column[positions] for name, column in coefficients.items()}
         self.scorer.train()
-        micro_batches = self.processes.share(list(self._micro_batches(self.scorer, trained, unit)))
-        for rows in micro_batches:
+        micro_batches = list(self._micro_batches(self.scorer, trained, unit))
+        for rows in self.processes.share(micro_batches):
             self._backward(trained, rows, extra, terms, wants, sums)
+        if self.sharded and self.processes.rank >= len(micro_batches) % self.processes.size > 0:
+            self._idle_pass(trained.select(micro_batches[-1][:unit]), wants)
         self.scorer.eval()
         return sums
+
+    def _idle_pass(self, part: TrajectoryBatch, wants: frozenset[str]) -> None:
+        """Help the others gather weights and gradients in their last micro-batch; adds zero to the gradient."""
+        torch.cat(self._scored(part, wants)).sum().mul(0.0).backward()
+
+    def _scored(self, part: TrajectoryBatch, wants: frozenset[str]) -> tuple[Tensor, Tensor, Tensor]:
+        ids_BT, index_A = scored_positions(part)
+        entropy: EntropyMode = "gradient" if "entropy" in wants else "detached"
+        with self._autocast():
+            outputs: tuple[Tensor, Tensor, Tensor] = self.scorer(
+                ids_BT.to(self.device), index_A.to(self.device), self.temperature, entropy, "value" in wants
+            )
+        return outputs
 
     def _backward(
         self,
@@ -207,7 +246,6 @@ class Learner:
         sums: dict[str, float],
     ) -> None:
         part = batch.select(rows)
-        ids_BT, index_A = scored_positions(part)
         action = part.action
         columns = {}
         for name in BATCH_COLUMNS:
@@ -216,11 +254,7 @@ class Learner:
                 columns[name] = column[action].to(self.device)
         tokens = batch.token_index(rows)[action]
         columns |= {name: column[tokens].to(self.device) for name, column in extra.items()}
-        entropy: EntropyMode = "gradient" if "entropy" in wants else "detached"
-        with self._autocast():
-            logp, spread, values = self.scorer(
-                ids_BT.to(self.device), index_A.to(self.device), self.temperature, entropy, "value" in wants
-            )
+        logp, spread, values = self._scored(part, wants)
         micro = MicroBatch(
             logp=logp,
             row=part.row_of_token[action].to(self.device),
@@ -241,9 +275,8 @@ class Learner:
         if "logp_sampler" in columns:
             gap = (micro.logp_old.detach() - columns["logp_sampler"]).abs()
             _add(sums, "sum/logp_gap", gap.sum())
-        sums["tokens"] = sums.get("tokens", 0.0) + len(index_A)
+        sums["tokens"] = sums.get("tokens", 0.0) + len(logp)
         sums["pairs"] = sums.get("pairs", 0.0) + len(part) / 2
-        self.compute += 3 * part.n_tokens
 
     def _reduce_metrics(self, sums: dict[str, float]) -> dict[str, float]:
         if self.processes.size > 1:
@@ -270,27 +303,39 @@ class Learner:
     # -- state ---------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        """Return optimiser state, counters, the critic head and the reference's weights."""
-        state: dict[str, Any] = {
-            "optimizer": self.optimizer.state_dict(),
+        """Return optimiser state, counters, the critic head and the reference's weights.
+
+        All tensors are whole, however many processes hold them: any number of processes can go on. Sharded ones
+        are gathered on the main process (see `ProcessGroup.together`); what the others return is incomplete.
+        """
+        state: dict[str, Any] = self.processes.together("learner") if self.sharded else self._state()
+        return state
+
+    def _state(self) -> dict[str, Any]:
+        keep = self.processes.is_main or not self.sharded
+        head, reference, adapter = self.scorer.value_head, self.reference, self.reference_adapter
+        return {
+            "optimizer": optimizer_state(self.scorer, self.optimizer),
             "steps": self.steps,
             "compute": self.compute,
-            "value_head": self.scorer.value_head.state_dict() if self.scorer.value_head is not None else None,
-            "reference": dict(self.reference.model.state_dict()) if self.reference is not None else None,
-            "reference_adapter": self.reference_adapter,
+            "value_head": whole_state(head.state_dict(), keep) if head is not None else None,
+            "reference": whole_state(reference.model.state_dict(), keep) if reference is not None else None,
+            "reference_adapter": whole_state(adapter, keep) if adapter is not None else None,
         }
-        return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` returned; the model's own weights are restored by the caller before."""
         if state["reference"] is not None:
             self.freeze_reference()
             assert self.reference is not None
-            self.reference.model.load_state_dict(state["reference"])
+            load_whole_state(self.reference.model, state["reference"])
         self.reference_adapter = state["reference_adapter"]
+        if self.reference_adapter is not None:
+            present = self._adapter()
+            self.reference_adapter = {n: cut_like(p, present[n]) for n, p in self.reference_adapter.items()}
         if state["value_head"] is not None and self.scorer.value_head is not None:
-            self.scorer.value_head.load_state_dict(state["value_head"])
-        self.optimizer.load_state_dict(state["optimizer"])
+            load_whole_state(self.scorer.value_head, state["value_head"])
+        load_optimizer_state(self.scorer, self.optimizer, state["optimizer"])
         self.steps = int(state["steps"])
         self.compute = int(state["compute"])
 

@@ -69,7 +69,8 @@ class TokenScorer(nn.Module):
             hidden_BTH = decoder(input_ids=ids_BT, use_cache=False).last_hidden_state
             hidden_AH = hidden_BTH.flatten(0, 1)[before_A]
         logp, spread = self._head(head, hidden_AH, targets_A, temperature, entropy)
-        values = self.value_head(hidden_AH.float()).squeeze(-1) if value and self.value_head is not None else empty
+        # Not a view: FSDP hooks the outputs, and a hook on a view is lost when something writes to it.
+        values = self.value_head(hidden_AH.float()).sum(-1) if value and self.value_head is not None else empty
         return logp, spread, values
 
     def _head(

@@ -87,7 +87,7 @@ def _weight(linear: Any) -> Tensor:
         return weight
     for name in linear.active_adapters:
         if name in linear.lora_A:
-            weight = weight + linear.get_delta_weight(name).detach().float()
+            weight = weight + _full(linear.get_delta_weight(name)).float()
     return weight
 
 

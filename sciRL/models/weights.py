@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,16 @@ ADAPTER = "adapter"
 
 
 def save_weights(policy: LanguagePolicy, folder: Path) -> None:
-    """Write the policy in Hugging Face layout; a LoRA adapter is merged there and kept apart in `adapter/`."""
+    """Write the policy in Hugging Face layout; a LoRA adapter is merged there and kept apart in `adapter/`.
+
+    Of a sharded model the main process writes; it may call this alone while the others wait at a barrier.
+    """
+    sharding: Any = getattr(policy.model, "sharding", None)
+    if sharding is not None:
+        whole = sharding.processes.together("policy")
+        if whole is not None:
+            save_weights(replace(policy, model=whole), folder)
+        return
     save_policy(policy.model, policy.tokenizer, folder)
     if hasattr(policy.model, "merge_and_unload"):
         model: Any = policy.model
@@ -28,6 +38,12 @@ def load_weights(policy: LanguagePolicy, folder: Path) -> None:
     from safetensors.torch import load_file
 
     model: Any = policy.model
+    sharding: Any = getattr(model, "sharding", None)
+    if sharding is not None:
+        whole = sharding.whole("cpu")
+        load_weights(replace(policy, model=whole), folder)
+        sharding.load(whole)
+        return
     if hasattr(model, "merge_and_unload"):
         from peft import set_peft_model_state_dict
 

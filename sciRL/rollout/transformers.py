@@ -18,7 +18,8 @@ from sciRL.rollout.sampling import check, draw, uniforms
 
 
 class TransformersSampler:
-    """A `Sampler` over any Hugging Face causal model; it reads the trained weights themselves, without a copy.
+    """A `Sampler` over any Hugging Face causal model; it reads the trained weights themselves, or a whole copy of
+    sharded ones.
 
     Tokens are drawn inside a logits processor from each request's own random numbers, as the lean sampler does.
 
@@ -34,8 +35,9 @@ class TransformersSampler:
         self.max_batch = max_batch
 
     def sync(self, model: nn.Module) -> None:
-        """Read the weights of `model` from now on."""
-        self.model = model
+        """Read the weights of `model` from now on; if it is sharded, gather them (all processes call this together)."""
+        sharding: Any = getattr(model, "sharding", None)
+        self.model = model if sharding is None else sharding.whole()
 
     def generate(self, requests: Sequence[GenerationRequest], parameters: SamplingParameters) -> list[Completion]:
         """Return one completion per request, in the order of the requests."""

@@ -46,7 +46,8 @@ class VllmSampler:
     def sync(self, model: nn.Module) -> None:
         """Take over the current weights of the trained model (LoRA updates merged)."""
         path = Path(self._folder.name) / "policy"
-        save_policy(model, self.tokenizer, path)
+        sharding: Any = getattr(model, "sharding", None)
+        save_policy(model if sharding is None else sharding.whole("cpu"), self.tokenizer, path)
         self._engine = None  # The old engine must free its memory before the new one takes it.
         torch.cuda.empty_cache()
         self._engine = self._vllm.LLM(model=str(path), logprobs_mode="raw_logprobs", enable_prefix_caching=True)
