@@ -97,6 +97,10 @@ class BitSequences(FlowEnvironment):
         """Return -beta min_m hamming / n [B], float64; on partial sequences, over the bits that are written."""
         return -self.beta * self.mode_distances(states).min(-1).values.double() / self.n
 
+    def reaches(self, states: Tensor, outcomes: Tensor) -> Tensor:
+        """Return [B]: every word that is written is the outcome's."""
+        return ((states == EMPTY) | (states == outcomes)).all(-1)
+
     def texts(self, states: Tensor) -> list[str]:
         """Return the sequences as texts of 0 and 1, with `-` for bits that are not written."""
         signs = self.signs(states).long()

@@ -139,6 +139,10 @@ class Hypergrid(FlowEnvironment):
         share = on_plateau if self.reward == "original" else 1.0 - on_plateau
         return (self.r0 + self.r1 * share + self.r2 * band).log()
 
+    def reaches(self, states: Tensor, outcomes: Tensor) -> Tensor:
+        """Return [B]: no coordinate is past the outcome's."""
+        return (states <= outcomes).all(-1)
+
     def enumerate(self) -> Tensor | None:
         """Return all cells [H^D, D] in lexicographic order; None above `ENUMERABLE`."""
         n = self.side**self.dimensions

@@ -80,6 +80,13 @@ class FlowEnvironment(ABC):
         """Return log R~(s) [B], the reward extended to states that are not yet objects (forward-looking losses)."""
         return self.log_reward(states)
 
+    def reaches(self, states: Tensor, outcomes: Tensor) -> Tensor | None:
+        """Return whether the object outcomes[b] can still be built from states[b] [B], a state from itself included.
+
+        None where that is not known cheaply. Read by outcome-conditioned flows (`sciRL.flow.outcome_network`).
+        """
+        return None
+
     def enumerate(self) -> Tensor | None:
         """Return all states [N, S], parents before children and the source first; None when there are too many."""
         return None

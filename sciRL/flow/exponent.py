@@ -65,6 +65,10 @@ class RewardExponent(FlowEnvironment):
         """Return the base's features."""
         return self.base.encode(states)
 
+    def reaches(self, states: Tensor, outcomes: Tensor) -> Tensor | None:
+        """Return the base's reachability."""
+        return self.base.reaches(states, outcomes)
+
     def enumerate(self) -> Tensor | None:
         """Return the base's enumeration."""
         return self.base.enumerate()

@@ -84,6 +84,10 @@ class TableEnvironment(FlowEnvironment):
             self._log_reward_partial = self.base.log_reward_partial(self.graph.states)
         return self._log_reward_partial[states[:, 0]]
 
+    def reaches(self, states: Tensor, outcomes: Tensor) -> Tensor | None:
+        """Return the base environment's reachability [B]."""
+        return self.base.reaches(self.states(states), self.states(outcomes))
+
     def enumerate(self) -> Tensor:
         """Return all rows [N, 1]."""
         return self._rows
