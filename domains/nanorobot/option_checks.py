@@ -92,8 +92,10 @@ def _geometry(o: NanorobotOptions) -> str | None:
 
 def _obstacles(o: NanorobotOptions) -> str | None:
     for x, y, z, radius in o.obstacles:
-        if radius <= 0 or max(abs(x), abs(y), abs(z)) > o.box / 2:
-            return f"obstacles: {(x, y, z, radius)} needs a radius above 0 and a centre in the box of {o.box:g} um"
+        if not 0 < radius < o.box / 2 or max(abs(x), abs(y), abs(z)) > o.box / 2:
+            return (
+                f"obstacles: {(x, y, z, radius)} needs a centre in the box of {o.box:g} um and a radius below its half"
+            )
         for tumour in o.tumour_positions if o.placement == "fixed" else ():
             if math.dist((x, y, z), tumour) < radius + o.tumour_radius + 2 * o.robot_radius:
                 return f"obstacles: {(x, y, z, radius)} leaves no room for the robot around the tumour at {tumour}"

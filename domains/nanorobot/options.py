@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from domains.nanorobot import physics
+from domains.nanorobot.option_checks import problem
 from domains.nanorobot.presets import PRESETS, PresetName
 
 Point = tuple[float, float, float]
@@ -51,7 +52,7 @@ class NanorobotOptions(BaseModel):
     """Swimming speed in um/s: E. coli 20-30 (Berg and Brown 1972), catalytic and magnetic swimmers 5-50."""
 
     diffusion: float = Field(default=100.0, ge=1, le=2000)
-    """Diffusion constant of the biomarker in um^2/s: small protein in water 100, in tissue 10-60; small molecule 300."""
+    """Diffusion of the biomarker in um^2/s: small protein in water 100, in tissue 10-60, small molecule 300."""
 
     decay: float = Field(default=0.01, ge=0, le=10)
     """Clearance rate of the biomarker in 1/s; the field reaches sqrt(diffusion / decay) = 100 um by default."""
@@ -168,8 +169,6 @@ class NanorobotOptions(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> NanorobotOptions:
-        from domains.nanorobot.option_checks import problem
-
         found = problem(self)
         if found:
             raise ValueError(found)

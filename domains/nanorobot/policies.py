@@ -6,7 +6,7 @@ give the same episodes.
 
 from __future__ import annotations
 
-from typing import Protocol
+import math
 
 import torch
 from torch import Tensor
@@ -17,17 +17,14 @@ from sciRL.errors import UserError
 LEAST_RATE, MOST_RATE = 0.05, 5.0
 
 
-class Policy(Protocol):
-    """Chooses an action for every row."""
+class Memoryless:
+    """What policies without memory share."""
 
-    name: str
-
-    def act(self, observation: Tensor, environment: NanorobotEnvironment) -> Tensor:
-        """Return actions [B] (int64) for observations [B, F]."""
-        ...
+    def begin(self, environment: NanorobotEnvironment) -> None:
+        """There is nothing to forget."""
 
 
-class RandomPolicy:
+class RandomPolicy(Memoryless):
     """Tumbles at a constant rate 1 / tau and ignores what it senses.
 
     Args:
@@ -40,16 +37,16 @@ class RandomPolicy:
         self.tau = tau
 
     def act(self, observation: Tensor, environment: NanorobotEnvironment) -> Tensor:
-        """Tumble with probability dt / tau, or, in other action sets, choose a uniform action at that rate."""
+        """Tumble with probability 1 - exp(-dt / tau); in other action sets choose uniformly among all actions."""
         options = environment.options
-        share = options.dt / (options.tau_run if self.tau is None else self.tau)
+        share = -math.expm1(-options.dt / (options.tau_run if self.tau is None else self.tau))
         uniform = environment.uniform()
         if options.actions == "run_tumble":
             return (uniform < share).to(torch.int64)
         return (uniform * environment.n_actions).to(torch.int64).clamp_(max=environment.n_actions - 1)
 
 
-class RunTumblePolicy:
+class RunTumblePolicy(Memoryless):
     """Bacterial chemotaxis: tumble at the rate (1 / tau) exp(-alpha (fast - slow)), kept within 0.05 and 5 per second.
 
     Args:
@@ -65,16 +62,16 @@ class RunTumblePolicy:
         self.name = f"run_tumble(alpha={alpha:g})"
 
     def act(self, observation: Tensor, environment: NanorobotEnvironment) -> Tensor:
-        """Tumble with probability rate times dt."""
+        """Tumble with probability 1 - exp(-rate dt)."""
         options = environment.options
         if options.actions != "run_tumble" or options.observation != "temporal":
             raise UserError("the run_tumble policy needs actions=run_tumble and observation=temporal")
         tau = options.tau_run if self.tau is None else self.tau
         rate = (observation[:, 2] * -self.alpha).exp_().mul_(1 / tau).clamp_(min=LEAST_RATE, max=MOST_RATE)
-        return (environment.uniform() < rate * options.dt).to(torch.int64)
+        return (environment.uniform() < -torch.expm1(rate.mul_(-options.dt))).to(torch.int64)
 
 
-class OraclePolicy:
+class OraclePolicy(Memoryless):
     """Follows the true gradient: exactly with actions=scripted, as well as the actions allow otherwise."""
 
     name = "oracle"
