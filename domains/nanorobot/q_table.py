@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -62,7 +63,7 @@ def grid_of(options: NanorobotOptions) -> Grid:
 
 def _bins(edges: Sequence[float]) -> tuple[str, ...]:
     texts = [f"{edge:g}".replace("-", "−") for edge in edges]
-    between = [f"{low} to {high}" for low, high in zip(texts, texts[1:], strict=False)]
+    between = [f"{low} to {high}" for low, high in pairwise(texts)]
     return (f"≤ {texts[0]}", *between, f"> {texts[-1]}")
 
 
@@ -99,7 +100,7 @@ def q_table_figure(q: Any, arm: str, options: NanorobotOptions | None = None, vi
     picture = _Picture(grid, actions, margin, best, counts, largest or 1.0)
     what = f"Q({actions[1]}) - Q({actions[0]})" if two else "the best action's lead over the second best"
     note = (
-        f"The greedy action of “{arm}” in each of the {shape[0]} cells of its observation; the number and the colour are "
+        f"The greedy action of “{arm}” in each of the {shape[0]} cells of its observation; number and colour: "
         f"{what}." + (" n: updates in training; hatched cells were never visited." if counts is not None else "")
     )
     if options.preset != "kavousinejad2024":
@@ -165,7 +166,8 @@ class _Picture:
         opacity = STRONGEST * math.sqrt(min(1.0, abs(margin) / self.largest))
         name = self.actions[int(self.best[cell])]
         tip = f"{self.grid.columns[column]}, {self.grid.rows[row]}: {name}, {margin:+.4g}"
-        lines = [f"{margin:+.3f}".replace("-", "−")] + ([f"n = {count:,}"] if count is not None else [])
+        amount = f"{margin:+.3f}".replace("-", "−") if abs(margin) >= 0.0005 else "≈ 0"
+        lines = [amount] + ([f"n = {count:,}"] if count is not None else [])
         first = y + high / 2 + 4 - 7.5 * len(lines)
         return (
             f'<g class="q-cell" data-cell="{cell}"><title>{escape(tip)}</title>'
@@ -190,7 +192,7 @@ class _Picture:
                 f'<rect x="{LEFT + step * wide}" y="{y}" width="{wide}" height="11" fill="{self._color(value)}" '
                 f'fill-opacity="{opacity:.3f}"/>'
             )
-        ends = [(LEFT, low), (LEFT + steps * wide, self.largest)]
+        ends: list[tuple[float, float]] = [(LEFT, low), (LEFT + steps * wide, self.largest)]
         if len(self.actions) == 2:
             ends.insert(1, (LEFT + steps * wide / 2, 0.0))
         texts = [f"{value:+.2g}".replace("-", "−") if value else "0" for _, value in ends]

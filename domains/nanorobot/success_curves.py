@@ -6,6 +6,7 @@ import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 
 from domains.nanorobot.metrics import Search
 from sciRL.domain import Figure
@@ -101,7 +102,7 @@ def spread_labels(heights: Sequence[float]) -> list[float]:
     """
     order = sorted(range(len(heights)), key=lambda index: heights[index])
     placed = list(heights)
-    for before, after in zip(order, order[1:], strict=False):
+    for before, after in pairwise(order):
         placed[after] = max(placed[after], placed[before] + LABEL_STEP)
     floor = float(BASE)
     for index in reversed(order):
