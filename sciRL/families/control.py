@@ -8,8 +8,12 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from sciRL.algorithms.actor_critic import PPO, PPOConfig
+from sciRL.algorithms.dqn import DQN, DQNConfig
+from sciRL.algorithms.q_learning import QLearning, QLearningConfig
 from sciRL.algorithms.scripted import Scripted, ScriptedConfig
 from sciRL.algorithms.setting import ComputeConfig, ControlSetting
+from sciRL.control.actors import PolicyActor, RecurrentActor, TableActor, ValueActor
 from sciRL.control.episodes import play
 from sciRL.control.policy import ControlPolicy, UniformActor
 from sciRL.domain import ControlDomain, Domain
@@ -18,7 +22,7 @@ from sciRL.run.settings import EvaluationConfig
 from sciRL.seeding import request_seed
 from sciRL.task import Task
 
-ACTORS = (UniformActor,)
+ACTORS = (UniformActor, TableActor, ValueActor, PolicyActor, RecurrentActor)
 
 
 class ControlSections(BaseModel):
@@ -49,7 +53,12 @@ def answer(setting: ControlSetting, config: EvaluationConfig, tasks: Sequence[Ta
 FAMILY = Family(
     name="control",
     sections=ControlSections,
-    algorithms=(AlgorithmKind(ScriptedConfig, Scripted),),
+    algorithms=(
+        AlgorithmKind(ScriptedConfig, Scripted),
+        AlgorithmKind(QLearningConfig, QLearning),
+        AlgorithmKind(DQNConfig, DQN),
+        AlgorithmKind(PPOConfig, PPO),
+    ),
     setting=ControlSetting,
     make_policy=make_policy,
     answer=answer,

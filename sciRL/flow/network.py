@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from sciRL.flow.environment import FlowEnvironment
+from sciRL.models.networks import linear
 
 MASKED = -1e9
 """Stands for log 0: finite, so that a row with nothing allowed gives no NaN, and its exponential is exactly 0."""
@@ -118,10 +118,10 @@ class FlowNetwork(nn.Module):
             widths = [feature_size] + [hidden] * layers
             stack: list[nn.Module] = []
             for width, following in pairwise(widths):
-                stack += [_linear(width, following, generator), nn.LeakyReLU()]
+                stack += [linear(width, following, generator), nn.LeakyReLU()]
             trunk = nn.Sequential(*stack)
         self.trunk = trunk
-        self.heads = _linear(hidden, sum(self.sizes), generator)
+        self.heads = linear(hidden, sum(self.sizes), generator)
         self.log_z: Tensor = nn.Parameter(torch.tensor(float(log_z)))
 
     @classmethod
@@ -164,13 +164,3 @@ class FlowNetwork(nn.Module):
     def _backward(self, environment: FlowEnvironment, states: Tensor, logits: Tensor) -> Tensor:
         mask = environment.backward_mask(states)
         return masked_log_softmax(logits, mask) if self.sizes[1] else uniform_log(mask)
-
-
-def _linear(inputs: int, outputs: int, generator: torch.Generator) -> nn.Linear:
-    """Return a linear layer with torch's usual law of initial weights, drawn from the generator given."""
-    layer: nn.Linear = nn.utils.skip_init(nn.Linear, inputs, outputs)
-    bound = 1.0 / math.sqrt(inputs)
-    with torch.no_grad():
-        layer.weight.uniform_(-bound, bound, generator=generator)
-        layer.bias.uniform_(-bound, bound, generator=generator)
-    return layer
