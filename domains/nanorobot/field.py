@@ -83,7 +83,9 @@ class GridField:
         self.values = values.to(torch.float32).to(device).reshape(-1)
         self.least, self.largest = float(values.min()), float(values.max())
         corners = torch.tensor([[i, j, k] for i in (0, 1) for j in (0, 1) for k in (0, 1)], device=device)
-        self.corner_shift = (corners @ torch.tensor([self.cells**2, self.cells, 1], device=device)).unsqueeze(1)
+        strides = torch.tensor([self.cells**2, self.cells, 1], device=device)
+        # A sum, not a matrix product: GPUs have none for integers.
+        self.corner_shift = (corners * strides).sum(1, keepdim=True)
         self.corner = corners.to(torch.float32)[:, :, None]
 
     def concentration(self, position: Tensor, squared: Tensor) -> Tensor:
