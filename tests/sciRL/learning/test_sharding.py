@@ -15,14 +15,19 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
+from torch.distributed.tensor import DTensor
 from toy_domain import DOMAIN
 
+from sciRL.learning.distributed import ProcessGroup
 from sciRL.learning.learner import Learner
 from sciRL.learning.optimizer import OptimizerConfig
 from sciRL.learning.scorer import TokenScorer
+from sciRL.learning.sharding import ShardingKind
 from sciRL.models.tiny import tiny_model
+from sciRL.objective.sft import CrossEntropy
 from sciRL.run.checkpoint import load_tree
 from sciRL.run.pipeline import train
+from sciRL.trajectory import Source, TrajectoryBatch
 
 SUPPORT = Path(__file__).resolve().parents[2] / "support"
 COMMON = ["compute.max_tokens=64"]
@@ -83,13 +88,13 @@ CASES: dict[str, dict[str, Any]] = {
 def two_processes(script: Path, calls: Sequence[str]) -> None:
     """Run statements in one launch of two processes."""
     lines = ["import os, sys, torch", "from pathlib import Path", f"sys.path.insert(0, {str(Path(__file__).parent)!r})"]
-    lines += ["from test_sharding import DOMAIN, cut_short, train", "torch.set_num_threads(1)", *calls]
+    lines += ["from test_sharding import DOMAIN, cut_short, gpt2_steps, train", "torch.set_num_threads(1)", *calls]
     script.write_text("\n".join(lines))
     paths = os.pathsep.join([str(SUPPORT), str(SUPPORT.parents[1])])
     environment = os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
     launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=0"]
     launcher += ["--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0", str(script)]
-    done = subprocess.run(launcher, env=environment, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(launcher, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]
 
 
@@ -107,6 +112,33 @@ def cut_short(run: Path, copy: Path) -> Path:
             shutil.rmtree(folder)
     shutil.rmtree(copy / "policy")
     return copy
+
+
+def gpt2_steps(out: Path, sharding: ShardingKind) -> None:
+    """Take two steps on a model whose head is not plain; write losses and what this process holds."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    torch.manual_seed(0)
+    config = GPT2Config(vocab_size=16, n_positions=16, n_embd=16, n_layer=2, n_head=2)
+    model = GPT2LMHeadModel(config).eval()
+    for dropout in (module for module in model.modules() if isinstance(module, torch.nn.Dropout)):
+        dropout.p = 0.0
+    processes = ProcessGroup()
+    # Three micro-batches: the second process has one less, and must help the first with its last.
+    learner = Learner(model, OptimizerConfig(), total_steps=2, max_tokens=8, processes=processes, sharding=sharding)
+    prompts, answers = [[1, 4, 5], [1, 6], [1, 7]], [[8, 9], [2], [3, 4, 5]]
+    batch = TrajectoryBatch.from_rows(prompts, answers, [0, 1, 2], source=Source.EXPERT)
+    losses = [learner.update(batch, [CrossEntropy("token-mean")])["loss"] for _ in range(2)]
+    parameters = list(model.parameters())
+    moments = [learner.optimizer.state[parameter]["exp_avg"] for parameter in parameters]
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    tensors = {"weights": parameters, "gradients": gradients, "moments": moments}
+    held = {name: sum(local(tensor).numel() for tensor in group) for name, group in tensors.items()}
+    out.with_suffix(f".{processes.rank}").write_text(json.dumps({"losses": losses, **held}))
+
+
+def local(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +169,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "torch.distributed.barrier()",
         training(root / "two-then-two"),
     ]
+    gpt2_steps(root / "one-gpt2", "none")
+    statements.append(f"gpt2_steps(Path({str(root / 'two-gpt2')!r}), 'fsdp2')")
     two_processes(root / "launch.py", statements)
     train(DOMAIN, resume=True, out=cut_short(root / "two-whole", root / "two-then-one"))
     return root
@@ -163,6 +197,16 @@ def test_losses_gradient_norms_and_weights_are_those_of_one_process(runs: Path, 
         assert a.get("reward/mean") == b.get("reward/mean")
         assert ("logp_gap" not in b) or a["stage"] == "dpo" or b["logp_gap"] < 1e-5
     assert largest_difference(runs / f"one-{case}", runs / f"two-{case}") <= 1e-5
+
+
+def test_each_process_holds_its_slice_of_weights_gradients_and_moments(runs: Path) -> None:
+    whole = json.loads((runs / "one-gpt2.0").read_text())
+    slices = [json.loads((runs / f"two-gpt2.{rank}").read_text()) for rank in (0, 1)]
+    for name in ("weights", "gradients", "moments"):
+        assert sum(part[name] for part in slices) == whole[name]
+        assert max(part[name] for part in slices) <= 0.51 * whole[name]
+    for part in slices:
+        assert part["losses"] == pytest.approx(whole["losses"], abs=1e-6)
 
 
 def test_the_compared_runs_learn_from_rewards(runs: Path) -> None:
