@@ -118,6 +118,10 @@ class Domain(ABC):
         """Return the report's domain figures; `arms` maps an arm's name to its evaluation records."""
         return []
 
+    def policy_figures(self, arm: str, policy: Any, options: Any) -> list[Figure]:
+        """Return pictures of an arm's policy itself (a Q-table), for policies that can be drawn."""
+        return []
+
     def export_samples(self, records: Sequence[Record], folder: Path) -> list[Path]:
         """Write the samples in the field's own file format and return the paths."""
         return []
@@ -140,7 +144,7 @@ class LanguageDomain(Domain):
         self, builder: str, records: Sequence[Record], data: Path, options: Any, seed: int
     ) -> list[tuple[int, int]]:
         """Return (chosen, rejected) record indices by one of the domain's own pair builders."""
-        raise UserError(f"domain {self.name!r} has no pair builder {builder!r}; allowed: best_vs_worst")
+        raise UserError(f"domain {self.name!r} has no pair builder {builder!r}; allowed: best_vs_worst, best_vs_rest")
 
 
 class ControlDomain(Domain):

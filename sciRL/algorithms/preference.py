@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from sciRL.algorithms.base import Metrics
-from sciRL.algorithms.pairs import best_vs_worst
+from sciRL.algorithms.pairs import PAIR_BUILDERS
 from sciRL.algorithms.setting import LanguageSetting, SamplingConfig
 from sciRL.domain import Record
 from sciRL.errors import UserError
@@ -44,7 +44,7 @@ class PreferenceConfig(BaseModel):
     rubric: str | None = None
     """Reward preset of the domain; null takes the domain's default."""
     pairs: str = "best_vs_worst"
-    """How pairs are made: best_vs_worst of a prompt, or one of the domain's builders."""
+    """How pairs are made: best_vs_worst or best_vs_rest of a prompt, or one of the domain's builders."""
     steps_per_round: int = Field(25, ge=1)
     """Optimiser steps after which a new round of samples is drawn (earlier when the pairs are used up)."""
     prompts: int = Field(64, ge=1)
@@ -145,8 +145,8 @@ class PreferenceOptimization:
             for task, answer, score in zip(batch.rows["task"], batch.rows["answer"], batch.rows["score"], strict=True)
         ]
         seed = self.setting.seed + self.round
-        if self.config.pairs == "best_vs_worst":
-            pairs = best_vs_worst(batch, seed)
+        if self.config.pairs in PAIR_BUILDERS:
+            pairs = PAIR_BUILDERS[self.config.pairs](batch, seed)
         else:
             domain = self.setting.domain
             pairs = domain.preference_pairs(self.config.pairs, records, self.setting.data, self.setting.options, seed)

@@ -103,12 +103,15 @@ class VectorEnvironment(Protocol):
 
 
 class Controller(Protocol):
-    """Chooses an action for each row; a scripted policy or a learnt one."""
+    """Chooses an action for each row; a scripted policy or a learnt one.
 
-    def begin(self, environment: VectorEnvironment) -> None:
+    `environment` is a `VectorEnvironment`; a scripted policy may ask more of its own domain's.
+    """
+
+    def begin(self, environment: Any) -> None:
         """Forget what was remembered of earlier episodes (policies with memory)."""
         ...
 
-    def act(self, observation: Tensor, environment: VectorEnvironment) -> Tensor:
+    def act(self, observation: Tensor, environment: Any) -> Tensor:
         """Return one action [B] (int64) for observations [B, F]."""
         ...

@@ -48,6 +48,8 @@ class Family:
     """Name of the metric of compute a second."""
     model_name: Callable[[Any], str] = lambda config: "from scratch"
     """(configuration) -> what the run's manifest says of the model's origin."""
+    measure: Callable[[Any], dict[str, float]] = lambda setting: {}
+    """(setting) -> what can be said of the policy without asking it, such as the exact distance of its law."""
     reopen: Callable[[Mapping[str, Any], Path], dict[str, Any]] | None = None
     """(a run's plain configuration, its policy folder) -> the configuration under which `make_policy` opens it; None
     makes the policy from scratch and loads the folder into it."""

@@ -13,6 +13,7 @@ from sciRL.algorithms.gflownet import GFlowNet, GFlowNetConfig
 from sciRL.algorithms.setting import ComputeConfig, FlowSetting
 from sciRL.domain import Domain, FlowDomain
 from sciRL.families import AlgorithmKind, Family
+from sciRL.flow.exact import l1_distance, target_law
 from sciRL.flow.samplers import NetworkSampler, SamplerPolicy, UniformSampler
 from sciRL.run.settings import EvaluationConfig
 from sciRL.seeding import request_seed
@@ -46,6 +47,13 @@ def answer(setting: FlowSetting, config: EvaluationConfig, tasks: Sequence[Task]
     return environment.texts(setting.policy.sampler.draw(environment, len(tasks), generator))
 
 
+def measure(setting: FlowSetting) -> dict[str, float]:
+    """Return the exact distance of the policy's law from R / Z where the environment lists its states."""
+    environment = setting.environment()
+    law = setting.policy.sampler.law(environment)
+    return {} if law is None else {"exact_l1": l1_distance(law, target_law(environment))}
+
+
 FAMILY = Family(
     name="flow",
     sections=FlowSections,
@@ -53,6 +61,7 @@ FAMILY = Family(
     setting=FlowSetting,
     make_policy=make_policy,
     answer=answer,
+    measure=measure,
     compute_unit="trajectories",
     rate="trajectories_per_s",
 )

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from sciRL.flow.environment import FlowEnvironment
-from sciRL.flow.network import FlowNetwork, FlowScores, uniform_log
+from sciRL.flow.exact import terminal_law
+from sciRL.flow.network import FlowNetwork, FlowPolicy, FlowScores, uniform_log
 from sciRL.flow.rollout import sample
 from sciRL.flow.trainer import FlowNetworkSettings
 from sciRL.policy_folder import read_policy, unknown_kind, write_policy
@@ -29,6 +30,10 @@ class FlowSampler(Protocol):
 
     def draw(self, environment: FlowEnvironment, n: int, generator: torch.Generator) -> Tensor:
         """Return n objects [n, S]."""
+        ...
+
+    def law(self, environment: FlowEnvironment) -> Tensor | None:
+        """Return the exact probability [N] of each state as an object; None where the states cannot be listed."""
         ...
 
     def describe(self) -> dict[str, Any]:
@@ -68,6 +73,10 @@ class UniformSampler:
         """Return n objects [n, S]."""
         return sample(environment, self, n, generator).objects
 
+    def law(self, environment: FlowEnvironment) -> Tensor | None:
+        """Return the exact law [N], or None where there are too many states."""
+        return exact_law(environment, self)
+
     def describe(self) -> dict[str, Any]:
         """There is nothing to say."""
         return {}
@@ -106,6 +115,10 @@ class NetworkSampler:
         """Return n objects [n, S]."""
         return sample(environment, self.network, n, generator).objects
 
+    def law(self, environment: FlowEnvironment) -> Tensor | None:
+        """Return the exact law [N], or None where there are too many states."""
+        return exact_law(environment, self.network)
+
     def describe(self) -> dict[str, Any]:
         """Return the network's sizes."""
         return self.shape
@@ -120,6 +133,11 @@ class NetworkSampler:
         network = FlowNetwork(generator=torch.Generator(), **described)
         network.load_state_dict(dict(tensors))
         return cls(network, described)
+
+
+def exact_law(environment: FlowEnvironment, policy: FlowPolicy) -> Tensor | None:
+    """Return the probability [N] that a policy stops in each state, or None where there are too many states."""
+    return None if environment.enumerate() is None else terminal_law(environment, policy)
 
 
 @dataclass

@@ -346,7 +346,9 @@ class RunLoop:
             (s for n, s in self.progress.ends.items() if s < self.progress.ends[name]), default=0
         )
         compute = f"{steps} steps, {spent / 1e6:.1f} M {self.family.compute_unit}" if spent else "none"
-        arm = ArmResult(name, role, description, compute, records, self._summary(records))
+        metrics = self._summary(records) | self.family.measure(self.setting)
+        figures = self.setting.domain.policy_figures(name, self.setting.policy, self.setting.options)
+        arm = ArmResult(name, role, description, compute, records, metrics, figures)
         if self.main:
             save_arms(self.run.results, {**arms, name: arm})
             low, high = arm.pass_interval
@@ -371,7 +373,8 @@ class RunLoop:
             domain = self.setting.domain
             arms = load_arms(self.run.results)
             records = {name: arm.records for name, arm in arms.items()}
-            save_figures(self.run.results, domain.figures(records, self.setting.data, self.setting.options))
+            figures = domain.figures(records, self.setting.data, self.setting.options)
+            save_figures(self.run.results, [*figures, *(figure for arm in arms.values() for figure in arm.figures)])
             domain.export_samples(arms[final].records, self.run.path / "samples")
             self.run.update_manifest(title=domain.title, disclaimer=domain.disclaimer)
             rewrite_report(self.run.path)

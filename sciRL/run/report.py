@@ -26,6 +26,7 @@ ROLE_NAMES = {
     "control": "control",
     "trained": "trained",
     "warning": "warning example",
+    "bound": "upper bound",
 }
 CURVES = {
     "held_out/pass_rate": "Held-out pass rate",
@@ -107,7 +108,7 @@ def _headline(arms: Sequence[ArmResult]) -> str:
             ]
         )
     strong = [index for index, arm in enumerate(arms) if arm.role == "trained"]
-    colours = {"trained": 0, "untrained": 7, "reference": 4, "control": 6, "warning": 5}
+    colours = {"trained": 0, "untrained": 7, "reference": 4, "control": 6, "warning": 5, "bound": 3}
     bars = [Bar(arm.name, arm.pass_rate, *arm.pass_interval, series=colours[arm.role]) for arm in arms]
     chart = bar_chart("Pass rate with 95 % interval", bars, x_range=(0.0, 1.0), width=900)
     note = (

@@ -17,7 +17,7 @@ from sciRL.run.statistics import bootstrap_interval, wilson_interval
 from sciRL.score import Score
 from sciRL.task import Task
 
-ArmRole: TypeAlias = Literal["untrained", "reference", "control", "trained", "warning"]
+ArmRole: TypeAlias = Literal["untrained", "reference", "control", "trained", "warning", "bound"]
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,9 @@ class ArmResult:
     """One arm of an experiment and how it did on the held-out tasks.
 
     `role`: "untrained" (the start), "reference" (SFT), "control" (SFT continued, shuffled reward), "trained"
-    (the claim), "warning" (what a naive reward does). `compute` says in words what the arm spent
-    ("400 SFT steps, 1.2 M tokens"). `metrics` are the domain's own (diversity, novelty).
+    (the claim), "warning" (what a naive reward does), "bound" (an upper bound, no rival). `compute` says in words what
+    the arm spent ("400 SFT steps, 1.2 M tokens"). `metrics` are the domain's own (diversity, novelty), `figures` are
+    pictures of the policy itself (a Q-table).
     """
 
     name: str
@@ -35,6 +36,7 @@ class ArmResult:
     compute: str
     records: Sequence[Record]
     metrics: Mapping[str, float] = field(default_factory=dict)
+    figures: Sequence[Figure] = ()
 
     @property
     def n(self) -> int:
@@ -104,7 +106,10 @@ def save_arms(folder: Path, arms: Mapping[str, ArmResult]) -> None:
         lines = [json.dumps(record_to_dict(record), ensure_ascii=False) + "\n" for record in arm.records]
         write_text(folder / name, "".join(lines))
         head = {"name": arm.name, "role": arm.role, "description": arm.description, "compute": arm.compute}
-        index.append(head | {"metrics": dict(arm.metrics), "summary": arm.summary(), "records": name})
+        figures = [asdict(figure) for figure in arm.figures]
+        index.append(
+            head | {"metrics": dict(arm.metrics), "summary": arm.summary(), "records": name, "figures": figures}
+        )
     write_text(folder / "arms.json", json.dumps(index, indent=1, ensure_ascii=False) + "\n")
 
 
@@ -117,7 +122,13 @@ def load_arms(folder: Path) -> dict[str, ArmResult]:
     for item in json.loads(path.read_text(encoding="utf-8")):
         records = [record_from_dict(row) for row in read_jsonl(folder / item["records"])]
         arms[item["name"]] = ArmResult(
-            item["name"], item["role"], item["description"], item["compute"], records, item["metrics"]
+            item["name"],
+            item["role"],
+            item["description"],
+            item["compute"],
+            records,
+            item["metrics"],
+            [Figure(**figure) for figure in item.get("figures", ())],
         )
     return arms
 

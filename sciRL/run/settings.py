@@ -22,7 +22,7 @@ from sciRL.algorithms.setting import ComputeConfig
 from sciRL.domain import Domain
 from sciRL.errors import UserError
 
-OPTIONAL_ROLES = ("control", "warning")
+OPTIONAL_ROLES = ("control", "warning", "bound")
 
 
 class StageConfig(BaseModel):
@@ -36,8 +36,9 @@ class StageConfig(BaseModel):
     """Training steps (with `compute_of`, at most so many)."""
     compute_of: str | None = None
     """End when as much compute (language models: token passes) was spent as there: the equal-compute control."""
-    role: Literal["reference", "trained", "control", "warning"] = "trained"
-    """What the arm is in the report: reference (SFT), trained (the claim), control, warning."""
+    role: Literal["reference", "trained", "control", "warning", "bound"] = "trained"
+    """What the arm is in the report: reference (SFT, a textbook policy), trained (the claim), control, warning, or bound
+    (an upper bound that knows what no policy may know)."""
     description: str = ""
     """One sentence for the report."""
     train: Any
@@ -101,7 +102,7 @@ class RunConfig(PolicyConfig):
     final: str | None = None
     """Stage whose policy is exported; null takes the first of role trained, else the last."""
     controls: bool = True
-    """Whether stages of role control and warning are run."""
+    """Whether stages of role control, warning and bound are run."""
     logging: LoggingConfig = LoggingConfig()
     """Logs and checkpoints."""
 

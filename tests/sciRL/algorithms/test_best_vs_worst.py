@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from sciRL.algorithms.pairs import best_vs_worst
+from sciRL.algorithms.pairs import best_vs_rest, best_vs_worst
 from sciRL.trajectory import RowStatus, TrajectoryBatch
 
 
@@ -21,3 +21,11 @@ def test_as_many_pairs_as_the_rarer_side_has() -> None:
     pairs = best_vs_worst(batch, seed=0)
     assert sorted(a for a, _ in pairs) == [0, 3]
     assert sorted(b for _, b in pairs) == [1, 2]
+
+
+def test_best_vs_rest_rejects_the_nearly_good_too() -> None:
+    batch = TrajectoryBatch.from_rows([[1]] * 4, [[2]] * 4, [0, 0, 0, 0])
+    batch.outcome = torch.tensor([0.5, 1.0, 0.5, 0.0])
+    rejected = {best_vs_rest(batch, seed)[0][1] for seed in range(40)}
+    assert rejected == {0, 2, 3}
+    assert {best_vs_worst(batch, seed)[0] for seed in range(40)} == {(1, 3)}
