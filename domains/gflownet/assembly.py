@@ -10,7 +10,7 @@ from typing import Any
 from rdkit import Chem
 
 from domains.gflownet.fragments import ROOT, Fragment, FragmentTable, stem_atoms
-from domains.gflownet.reading import read_molecule
+from domains.gflownet.reading import Problem, canonical_smiles
 
 Node = tuple[int, int, int, int]
 """A node of a tree: fragment, parent node (-1), stem of the parent (-1), entry stem (-1)."""
@@ -88,13 +88,14 @@ def assemble(nodes: Sequence[Node], table: FragmentTable) -> Any:
 
 
 def smiles_of(nodes: Sequence[Node], table: FragmentTable) -> str:
-    """Return the canonical SMILES of a tree.
+    """Return the canonical SMILES of a tree, as `canonical_smiles` gives it.
 
-    It is that of the molecule as read back from text: rdkit's ranks can depend on the order of the atoms only through
-    such marks as explicit hydrogens, which reading removes.
+    Raises:
+        ValueError: as `assemble`, or a molecule beyond the limits of `reading`.
     """
-    mol = Chem.MolFromSmiles(Chem.MolToSmiles(assemble(nodes, table)))
-    smiles: str = Chem.MolToSmiles(mol)
+    smiles = canonical_smiles(Chem.MolToSmiles(assemble(nodes, table)))
+    if isinstance(smiles, Problem):
+        raise ValueError(str(smiles))
     return smiles
 
 
@@ -107,10 +108,10 @@ def take_apart(smiles: str, table: FragmentTable, most: int) -> list[Node] | str
 
     Example: "c1ccccc1C(=O)N" is a tree of p-phenylene, carbonyl and amine.
     """
-    mol = read_molecule(smiles)
-    if isinstance(mol, str):
-        return mol
-    wanted = Chem.MolToSmiles(mol)
+    wanted = canonical_smiles(smiles)
+    if isinstance(wanted, Problem):
+        return wanted
+    mol = Chem.MolFromSmiles(wanted)
     steps = [SEARCH_STEPS]
     pieces = _occurrences(mol, table)
     for tiling in _tilings(mol, pieces, most, steps):

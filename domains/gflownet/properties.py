@@ -46,6 +46,14 @@ def properties(smiles: str) -> Properties | Problem:
     )
 
 
+def measured(smiles: str) -> Properties:
+    """Return the properties of a SMILES that is known to be readable; any other raises `ValueError`."""
+    found = properties(smiles)
+    if isinstance(found, Problem):
+        raise ValueError(f"{smiles[:80]!r}: {found}")
+    return found
+
+
 @cache
 def _sa_scorer() -> Any:
     """Import the scorer that ships with rdkit from its folder, without touching `sys.path`."""
@@ -61,10 +69,12 @@ def _sa_scorer() -> Any:
 
 
 @lru_cache(maxsize=CACHE_SIZE)
-def fingerprint(smiles: str) -> Any | Problem:
-    """Return the Morgan fingerprint (radius 2, 2,048 bits; ECFP4) of a SMILES, or why it is no molecule."""
+def fingerprint(smiles: str) -> Any:
+    """Return the Morgan fingerprint (radius 2, 2,048 bits; ECFP4) of a readable SMILES; others raise `ValueError`."""
     mol = read_molecule(smiles)
-    return mol if isinstance(mol, Problem) else _generator().GetFingerprint(mol)
+    if isinstance(mol, Problem):
+        raise ValueError(f"{smiles[:80]!r}: {mol}")
+    return _generator().GetFingerprint(mol)
 
 
 @cache
@@ -72,3 +82,14 @@ def _generator() -> Any:
     from rdkit.Chem import rdFingerprintGenerator
 
     return rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048)
+
+
+def scaffold(smiles: str) -> str:
+    """Return the Murcko scaffold of a readable SMILES (Bemis and Murcko, J. Med. Chem. 39, 2887 (1996)).
+
+    It is empty for molecules without rings.
+    """
+    from rdkit.Chem.Scaffolds import MurckoScaffold
+
+    found: str = MurckoScaffold.MurckoScaffoldSmiles(mol=read_molecule(smiles))
+    return found

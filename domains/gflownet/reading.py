@@ -13,6 +13,7 @@ MAX_ATOMS = 100
 MAX_RINGS = 20
 """Most ring bonds in excess of a tree: rdkit's ring search and canonical ranks stay fast up to here."""
 CACHE_SIZE = 65_536
+_SETTLE_ROUNDS = 6
 
 _ALPHABET = re.compile(r"[A-Za-z0-9@+\-\[\]()=#$:/\\.%*]+")
 _BRACKETED = re.compile(r"\[[^\]]*\]")
@@ -88,12 +89,26 @@ def _read(text: str) -> Any | Problem:
 def canonical_smiles(text: str) -> str | Problem:
     """Return rdkit's canonical SMILES of a molecule, or why there is none.
 
-    The canonical form is that of the molecule as read back from its own SMILES, so that it is a fixed point.
+    The text returned is read back and written again until it stays the same, so that it is itself readable and its own
+    canonical form.
     """
     from rdkit import Chem
 
-    mol = read_molecule(text)
+    smiles = text
+    for _ in range(_SETTLE_ROUNDS):
+        mol = read_molecule(smiles)
+        if isinstance(mol, Problem):
+            return mol
+        written: str = Chem.MolToSmiles(mol)
+        if written == smiles:
+            return smiles
+        smiles = written
+    return Problem("E_SMILES", f"rdkit finds no stable canonical form of {text[:60]!r}")
+
+
+def heavy_atoms(smiles: str) -> int:
+    """Return the number of atoms that rdkit keeps of a readable SMILES; any other raises `ValueError`."""
+    mol = read_molecule(smiles)
     if isinstance(mol, Problem):
-        return mol
-    smiles: str = Chem.MolToSmiles(mol)
-    return smiles
+        raise ValueError(f"{smiles[:80]!r}: {mol}")
+    return int(mol.GetNumAtoms())
