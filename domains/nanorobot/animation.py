@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from domains.nanorobot.from_above import ROBOTS, TRAIL_SHARE, above_figure, scenario_of
+from domains.nanorobot.from_above import ROBOTS, TRAIL_SHARE, above_figure, bar_length, scenario_of
 from domains.nanorobot.metrics import read_search
 from domains.nanorobot.selection import Path as Shown
 from domains.nanorobot.selection import Runs, select
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from PIL import Image, ImageDraw
 
 SIZE, HEAD, OVERSAMPLED = 440, 36, 2
-FRAMES, FRAME_MS, LAST_MS = 90, 80, 1800
+FRAMES, FRAME_MS, LAST_MS = 60, 100, 1800
 INK, FAINT, PATH, TUMOUR, ROCK = "#1c2530", "#c7dcee", "#1f6fb2", "#d9584a", "#c9ced4"
 
 
@@ -45,9 +45,8 @@ def write_animation(records: Sequence[Record], path: Path, title: str = "Searche
     runs: Runs = {title: searches}
     if path.suffix.lower() == ".html":
         figure = above_figure(runs)
-        write_text(
-            path, page(title, f"<h1>{escape(title)}</h1>{figure.html}<p class=note>{escape(figure.caption)}</p>")
-        )
+        body = f"<h1>{escape(title)}</h1>{figure.html}<p class=note>{escape(figure.caption)}</p>"
+        write_text(path, page(title, body))
     elif path.suffix.lower() == ".gif":
         _write_gif(runs, path, title)
     else:
@@ -65,7 +64,7 @@ def _write_gif(runs: Runs, path: Path, title: str) -> None:
     times = np.linspace(0.0, scenario["duration"], FRAMES)
     frames = [_frame(selection.paths, scenario, step, float(time), title) for time in times]
     # One palette for all frames: colours that change from frame to frame flicker.
-    palette = frames[-1].quantize(64)
+    palette = frames[-1].quantize(64, method=Image.Quantize.MAXCOVERAGE)
     small = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     aside = path.with_name(f".{path.name}.part")
     durations = [FRAME_MS] * (FRAMES - 1) + [LAST_MS]
@@ -97,8 +96,17 @@ def _frame(paths: Sequence[Shown], scenario: Mapping[str, Any], step: float, tim
     arrived = sum(path.found and path.end <= time for path in paths)
     font = ImageFont.load_default(size=15 * OVERSAMPLED)
     text = f"{title}    t = {time:3.0f} s    {arrived} of {len(paths)} arrived"
+    _box_and_scale(pen, scale, bar_length(half), font)
     pen.text((10 * OVERSAMPLED, 8 * OVERSAMPLED), text, fill=INK, font=font)
     return image.resize((SIZE, SIZE + HEAD), Image.Resampling.LANCZOS)
+
+
+def _box_and_scale(pen: ImageDraw.ImageDraw, scale: float, length: int, font: Any) -> None:
+    low, high = OVERSAMPLED * HEAD, OVERSAMPLED * (SIZE + HEAD) - 1
+    pen.rectangle((0, low, OVERSAMPLED * SIZE - 1, high), outline=INK, width=OVERSAMPLED)
+    x, y = 12 * OVERSAMPLED, high - 12 * OVERSAMPLED
+    pen.line([(x, y), (x + length * scale, y)], fill=INK, width=3 * OVERSAMPLED)
+    pen.text((x, y - 22 * OVERSAMPLED), f"{length} µm", fill=INK, font=font)
 
 
 def _disc(

@@ -78,11 +78,11 @@ def _panel(selection: Selection, scenario: Mapping[str, Any], arm: int) -> str:
 def _surroundings(scenario: Mapping[str, Any], scenes: list[Centres]) -> str:
     opacity = 0.8 if len(scenes) == 1 else 0.35
     parts = [
-        f'<circle cx="{x:g}" cy="{-y:g}" r="{radius:g}" fill="var(--soft,#5b6875)" fill-opacity=".3"/>'
+        f'<circle cx="{x:g}" cy="{0.0 - y:g}" r="{radius:g}" fill="var(--soft,#5b6875)" fill-opacity=".3"/>'
         for x, y, _, radius in scenario["obstacles"]
     ]
     parts += [
-        f'<circle cx="{x:g}" cy="{-y:g}" r="{scenario["hit_distance"]:g}" fill="var(--series-6,#c0392b)" '
+        f'<circle cx="{x:g}" cy="{0.0 - y:g}" r="{scenario["hit_distance"]:g}" fill="var(--series-6,#c0392b)" '
         f'fill-opacity="{opacity}"/>'
         for scene in scenes
         for x, y, _ in scene
@@ -90,9 +90,13 @@ def _surroundings(scenario: Mapping[str, Any], scenes: list[Centres]) -> str:
     return "".join(parts) + _scale_bar(scenario["wall"])
 
 
+def bar_length(half: float) -> int:
+    """Return a round length in um for a scale bar: at most a quarter of a box that reaches from -half to half."""
+    return next(step for step in (500, 200, 100, 50, 20, 10, 5, 2, 1) if step <= max(1.0, half / 2))
+
+
 def _scale_bar(half: float) -> str:
-    size = half / 2
-    rounded = next(step for step in (500, 200, 100, 50, 20, 10, 5, 2, 1) if step <= max(1.0, size))
+    rounded = bar_length(half)
     x, y = -0.94 * half, 0.93 * half
     return (
         f'<path d="M{x:.1f} {y:.1f}h{rounded}" stroke="var(--ink,#1c2530)" stroke-width="2" '
@@ -103,8 +107,8 @@ def _scale_bar(half: float) -> str:
 
 def _robot(path: Path, half: float, color: str) -> str:
     # The path stands in the markup, so that the picture is there without a script, which reads it back.
-    points = " ".join(f"{x:.1f},{-y:.1f}" for x, y, _ in path.points)
-    end_x, end_y = path.points[-1, 0], -path.points[-1, 1]
+    points = " ".join(f"{x:.1f},{0.0 - y:.1f}" for x, y, _ in path.points)
+    end_x, end_y = path.points[-1, 0], 0.0 - path.points[-1, 1]
     line = f'fill="none" stroke="{color}" stroke-linejoin="round" vector-effect="non-scaling-stroke"'
     return (
         f'<g data-end="{path.end:g}" data-found="{int(path.found)}">'

@@ -23,6 +23,8 @@ from sciRL.errors import UserError
 COLUMNS = ("kind", "x", "y", "z")
 LENGTHS = {"tumours": 3, "obstacles": 4}
 """Numbers of one entry: a centre, and the radius of an obstacle."""
+LARGEST = 1e6
+"""Lengths in um beyond this are mistakes."""
 KINDS = {"tumour": "tumours", "tumor": "tumours", "obstacle": "obstacles"}
 
 
@@ -109,8 +111,9 @@ def _problem(values: object, length: int) -> str:
         return f"not {length} numbers"
     if any(isinstance(value, bool) or not isinstance(value, int | float) for value in values):
         return f"not {length} numbers"
-    if not all(map(math.isfinite, values)):
-        return "not finite"
+    # An integer of JSON can be larger than any float.
+    if not all(abs(value) <= LARGEST for value in values):
+        return f"not finite, or beyond {LARGEST:g} um"
     return "no radius above 0" if length == 4 and values[3] <= 0 else ""
 
 
@@ -178,7 +181,7 @@ def _read_json(path: Path, text: str) -> Reading:
         for index, values in enumerate(data.get(name, [])):
             reading.add(name, f"{name}[{index}]", values)
     box = data.get("box")
-    if box is not None and (isinstance(box, bool) or not isinstance(box, int | float) or not 0 < box < math.inf):
-        raise UserError(f"{path}: box: a length in um above 0 is needed; found {box!r}")
+    if box is not None and (isinstance(box, bool) or not isinstance(box, int | float) or not 0 < box <= LARGEST):
+        raise UserError(f"{path}: box: a length in um above 0 is needed; found {str(box)[:40]}")
     reading.scenario.box = None if box is None else float(box)
     return reading

@@ -201,7 +201,7 @@
   function writeApart(labels) {
     const placed = [];
     for (const [text, x, y] of labels) {
-      if (placed.some(([a, b]) => Math.abs(a - x) < 44 && Math.abs(b - y) < 16)) continue;
+      if (placed.some(([a, b]) => Math.abs(a - x) < 36 && Math.abs(b - y) < 16)) continue;
       placed.push([x, y]);
       label(text, x, y);
     }
