@@ -10,16 +10,23 @@ import torch
 from pydantic import BaseModel, ConfigDict
 
 from sciRL.algorithms.gflownet import GFlowNet, GFlowNetConfig
+from sciRL.algorithms.outcome_gflownet import (
+    OutcomeFinetuning,
+    OutcomeFinetuningConfig,
+    OutcomePretraining,
+    OutcomePretrainingConfig,
+)
 from sciRL.algorithms.setting import ComputeConfig, FlowSetting
 from sciRL.domain import Domain, FlowDomain
 from sciRL.families import AlgorithmKind, Family
 from sciRL.flow.exact import l1_distance, target_law
+from sciRL.flow.outcome_samplers import AmortisedSampler, OutcomeSampler, TableSampler
 from sciRL.flow.samplers import NetworkSampler, SamplerPolicy, UniformSampler
 from sciRL.run.settings import EvaluationConfig
 from sciRL.seeding import request_seed
 from sciRL.task import Task
 
-SAMPLERS = (UniformSampler, NetworkSampler)
+SAMPLERS = (UniformSampler, NetworkSampler, OutcomeSampler, TableSampler, AmortisedSampler)
 
 
 class FlowSections(BaseModel):
@@ -57,7 +64,11 @@ def measure(setting: FlowSetting) -> dict[str, float]:
 FAMILY = Family(
     name="flow",
     sections=FlowSections,
-    algorithms=(AlgorithmKind(GFlowNetConfig, GFlowNet),),
+    algorithms=(
+        AlgorithmKind(GFlowNetConfig, GFlowNet),
+        AlgorithmKind(OutcomePretrainingConfig, OutcomePretraining),
+        AlgorithmKind(OutcomeFinetuningConfig, OutcomeFinetuning),
+    ),
     setting=FlowSetting,
     make_policy=make_policy,
     answer=answer,

@@ -141,7 +141,7 @@ def conversion_of(environment: FlowEnvironment, log_edge: Tensor, graph: StateGr
     log_forward = masked_log_softmax(log_edge, graph.forward_mask)
     log_flow = torch.logsumexp(log_edge, 1)
     scores = FlowScores(log_forward, uniform_log(graph.backward_mask, torch.float64), log_flow)
-    table = FlowTable(scores, log_flow[int(environment.index(environment.source(1)))])
+    table = FlowTable(scores, log_flow[int(environment.index(environment.source(1)))].clone())
     return Conversion(table, terminal_law(environment, table, graph))
 
 
