@@ -89,6 +89,8 @@ class Domain(ABC):
     Options: type[BaseModel]
     recipes: Path
     disclaimer: str = ""
+    recipe_key: str | None = None
+    """A short key that names a recipe on the command line: with "env", `env=NAME` is `--recipe NAME`."""
 
     @abstractmethod
     def build(self, source: str, out: Path, options: Mapping[str, str]) -> BuildReport:

@@ -36,6 +36,7 @@ def run(args: argparse.Namespace) -> int:
             extra = ", ".join([f"--{flag}" for flag in fixed] + args.overrides)
             raise UserError(f"--resume goes on with the run's own configuration; remove {extra}")
     domain = load_domain(args.domain)
+    _take_recipe(args, domain.recipe_key)
     recipe = recipe_path(domain, args.recipe or "tiny") if args.resume is None else None
     out = args.resume or args.out or default_out(args.domain, Path(args.recipe or "tiny").stem)
 
@@ -54,6 +55,16 @@ def run(args: argparse.Namespace) -> int:
     )
     print(f"policy: {folder / 'policy'}\nreport: {folder / 'report.html'}")
     return 0
+
+
+def _take_recipe(args: argparse.Namespace, key: str | None) -> None:
+    """Read `key=NAME` among the overrides as `--recipe NAME`."""
+    found = [override for override in args.overrides if key is not None and override.startswith(f"{key}=")]
+    if found and (args.recipe is not None or len(found) > 1):
+        raise UserError(f"{found[-1]}: the recipe is given twice; keep one of --recipe and {key}=")
+    if found:
+        args.recipe = found[0].partition("=")[2]
+        args.overrides = [override for override in args.overrides if override not in found]
 
 
 def default_out(domain: str, recipe: str, runs: Path = Path("runs")) -> Path:
