@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from domains.nanorobot.from_above import ROBOTS, TRAIL_SHARE, above_figure, bar_length, scenario_of
+from domains.nanorobot.from_above import ROBOTS, TRAIL_SHARE, above_figure, scale_bar, scenario_of
 from domains.nanorobot.metrics import read_search
 from domains.nanorobot.selection import Path as Shown
 from domains.nanorobot.selection import Runs, select
@@ -96,17 +96,18 @@ def _frame(paths: Sequence[Shown], scenario: Mapping[str, Any], step: float, tim
     arrived = sum(path.found and path.end <= time for path in paths)
     font = ImageFont.load_default(size=15 * OVERSAMPLED)
     text = f"{title}    t = {time:3.0f} s    {arrived} of {len(paths)} arrived"
-    _box_and_scale(pen, scale, bar_length(half), font)
+    _box_and_scale(pen, scale, scale_bar(scenario), font)
     pen.text((10 * OVERSAMPLED, 8 * OVERSAMPLED), text, fill=INK, font=font)
     return image.resize((SIZE, SIZE + HEAD), Image.Resampling.LANCZOS)
 
 
-def _box_and_scale(pen: ImageDraw.ImageDraw, scale: float, length: int, font: Any) -> None:
+def _box_and_scale(pen: ImageDraw.ImageDraw, scale: float, bar: tuple[int, str], font: Any) -> None:
     low, high = OVERSAMPLED * HEAD, OVERSAMPLED * (SIZE + HEAD) - 1
     pen.rectangle((0, low, OVERSAMPLED * SIZE - 1, high), outline=INK, width=OVERSAMPLED)
     x, y = 12 * OVERSAMPLED, high - 12 * OVERSAMPLED
-    pen.line([(x, y), (x + length * scale, y)], fill=INK, width=3 * OVERSAMPLED)
-    pen.text((x, y - 22 * OVERSAMPLED), f"{length} µm", fill=INK, font=font)
+    pen.line([(x, y), (x + bar[0] * scale, y)], fill=INK, width=3 * OVERSAMPLED)
+    # Pillow's own font has no Greek letter.
+    pen.text((x, y - 22 * OVERSAMPLED), bar[1].replace("µ", "u"), fill=INK, font=font)
 
 
 def _disc(

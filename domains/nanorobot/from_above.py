@@ -87,21 +87,24 @@ def _surroundings(scenario: Mapping[str, Any], scenes: list[Centres]) -> str:
         for scene in scenes
         for x, y, _ in scene
     ]
-    return "".join(parts) + _scale_bar(scenario["wall"])
+    return "".join(parts) + _draw_scale_bar(scenario)
 
 
-def bar_length(half: float) -> int:
-    """Return a round length in um for a scale bar: at most a quarter of a box that reaches from -half to half."""
-    return next(step for step in (500, 200, 100, 50, 20, 10, 5, 2, 1) if step <= max(1.0, half / 2))
+def scale_bar(scenario: Mapping[str, Any]) -> tuple[int, str]:
+    """Return a round length for a scale bar, at most a quarter of the box, and how it is written."""
+    longest = max(1.0, scenario["wall"] / 2)
+    length = next(step for step in (500, 200, 100, 50, 20, 10, 5, 2, 1) if step <= longest)
+    # Lengths of that preset have no unit.
+    return length, f"{length}" if scenario["preset"] == "kavousinejad2024" else f"{length} µm"
 
 
-def _scale_bar(half: float) -> str:
-    rounded = bar_length(half)
+def _draw_scale_bar(scenario: Mapping[str, Any]) -> str:
+    half, (length, text) = scenario["wall"], scale_bar(scenario)
     x, y = -0.94 * half, 0.93 * half
     return (
-        f'<path d="M{x:.1f} {y:.1f}h{rounded}" stroke="var(--ink,#1c2530)" stroke-width="2" '
+        f'<path d="M{x:.1f} {y:.1f}h{length}" stroke="var(--ink,#1c2530)" stroke-width="2" '
         f'vector-effect="non-scaling-stroke"/><text x="{x:.1f}" y="{y - 0.03 * half:.1f}" '
-        f'font-size="{0.085 * half:.1f}" fill="var(--ink,#1c2530)">{rounded} µm</text>'
+        f'font-size="{0.085 * half:.1f}" fill="var(--ink,#1c2530)">{text}</text>'
     )
 
 

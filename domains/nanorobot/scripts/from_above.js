@@ -36,18 +36,21 @@
     }
     get("clock").textContent = `${time.toFixed(data.duration < 10 ? 2 : 0)} / ${data.duration} s`;
   }
+  function show(at) {
+    time = at;
+    get("time").value = (1000 * time) / data.duration;
+    draw();
+  }
   function play() {
     playing = !playing;
     get("play").textContent = playing ? "Pause" : "Play";
     if (!playing) return;
-    if (time >= data.duration) time = 0;
+    if (time >= data.duration) show(0);
     let last = performance.now();
     const next = (now) => {
       if (!playing) return;
-      time = Math.min(data.duration, time + ((now - last) / 1000 / data.seconds) * data.duration);
+      show(Math.min(data.duration, time + ((now - last) / 1000 / data.seconds) * data.duration));
       last = now;
-      get("time").value = (1000 * time) / data.duration;
-      draw();
       if (time >= data.duration) play();
       else requestAnimationFrame(next);
     };

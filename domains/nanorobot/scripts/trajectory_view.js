@@ -332,18 +332,21 @@
       draw();
     });
   }
+  function show(time) {
+    state.time = time;
+    get("time").value = (1000 * time) / data.duration;
+    draw();
+  }
   function play() {
     state.playing = !state.playing;
     get("play").textContent = state.playing ? "Pause" : "Play";
     if (!state.playing) return;
-    if (state.time >= data.duration) state.time = 0;
+    if (state.time >= data.duration) show(0);
     let last = performance.now();
     const tickOn = (now) => {
       if (!state.playing) return;
-      state.time = Math.min(data.duration, state.time + ((now - last) / 1000 / PLAY_SECONDS) * data.duration);
+      show(Math.min(data.duration, state.time + ((now - last) / 1000 / PLAY_SECONDS) * data.duration));
       last = now;
-      get("time").value = (1000 * state.time) / data.duration;
-      draw();
       if (state.time >= data.duration) play();
       else requestAnimationFrame(tickOn);
     };

@@ -179,6 +179,9 @@ def test_the_2024_preset_has_figures() -> None:
     figures = make_figures({"to the cell": searched(options, 1)}, STANDARD, options)
     assert len(figures) == 3
     assert "to the cell  1.000" in figures[0].html
+    # Its lengths have no unit.
+    assert "µm" not in figures[2].html
+    assert ">20</text>" in figures[2].html
 
 
 def test_unreadable_answers_leave_the_curves_alone(arms: dict[str, list[Record]]) -> None:
