@@ -98,7 +98,7 @@ def _frame(paths: Sequence[Shown], scenario: Mapping[str, Any], step: float, tim
     text = f"{title}    t = {time:3.0f} s    {arrived} of {len(paths)} arrived"
     _box_and_scale(pen, scale, scale_bar(scenario), font)
     pen.text((10 * OVERSAMPLED, 8 * OVERSAMPLED), text, fill=INK, font=font)
-    return image.resize((SIZE, SIZE + HEAD), Image.Resampling.LANCZOS)
+    return image.reduce(OVERSAMPLED)
 
 
 def _box_and_scale(pen: ImageDraw.ImageDraw, scale: float, bar: tuple[int, str], font: Any) -> None:
