@@ -105,6 +105,14 @@ class NanorobotDomain(ControlDomain):
 
         return make_figures(arms, data or self.default_data(), options)
 
+    def policy_figures(self, arm: str, policy: Any, options: NanorobotOptions) -> list[Figure]:
+        """Return the Q-table of a tabular policy as a picture."""
+        from domains.nanorobot.q_table import q_table_figure
+        from sciRL.control.actors import TableActor
+
+        actor = policy.actor
+        return [q_table_figure(actor.values, arm, options)] if isinstance(actor, TableActor) else []
+
     def export_samples(self, records: Sequence[Record], folder: Path) -> list[Path]:
         """Write trajectories and a summary as CSV."""
         from domains.nanorobot.figures import export_samples
