@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from sciRL.algorithms.base import Metrics
 from sciRL.algorithms.setting import ControlSetting
 from sciRL.control.actors import PolicyActor, RecurrentActor, take_over
+from sciRL.control.exploration import action_law
 from sciRL.control.rollout import Rollout, collect, generalised_advantage
 from sciRL.control.stepper import Stepper
 from sciRL.learning.optimizer import OptimizerConfig, learning_rate_factor, make_optimizer
@@ -57,6 +58,8 @@ class PPOConfig(BaseModel):
     """Width of that memory."""
     greedy: bool = False
     """Whether the trained policy takes its most probable action when it is evaluated, instead of drawing one."""
+    first_probabilities: tuple[float, ...] | None = None
+    """Law of actions of a policy made from scratch; null is uniform."""
     environments: int = Field(64, ge=1)
     """Episodes at once, B."""
     steps: int = Field(128, ge=1)
@@ -127,6 +130,10 @@ class PPO:
             config.greedy,
             torch.Generator().manual_seed(request_seed(setting.seed, "weights")),
         )
+        first = action_law("first_probabilities", config.first_probabilities, environment.n_actions)
+        with torch.no_grad():
+            # A probability of 0 could never be learnt away.
+            actor.network.policy.bias.copy_(torch.tensor(first).clamp(min=1e-6).log())
         take_over(actor, setting.policy.actor)
         setting.policy.actor = actor
         self.network = actor.network.to(device)

@@ -118,17 +118,19 @@ class DQN:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         losses: list[tuple[Tensor, Tensor]] = []
+        seen: list[Tensor] = []
         for _ in range(config.steps):
             observation = stepper.observation
             with torch.no_grad():
                 greedy = self.network(observation).argmax(1)
             action = self.exploration.choose(greedy, epsilon)
             self.buffer.add(observation, action, stepper.step(action))
-            self.network.scale.update(observation)
+            seen.append(observation)
             self.env_steps += 1
             ready = len(self.buffer) >= config.learning_starts and self.buffer.held >= config.n_step
             if ready and self.env_steps % config.update_every == 0:
                 losses += [self._update() for _ in range(config.updates)]
+        self.network.scale.update(torch.stack(seen))
         self.step += 1
         metrics = stepper.metrics() | {
             "epsilon": epsilon,

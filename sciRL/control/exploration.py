@@ -1,4 +1,4 @@
-"""Exploration: in a share of the steps an action is drawn from a fixed law instead of being the best one."""
+"""Exploration: fixed laws of actions, and their use in a share of the steps instead of the best action."""
 
 from __future__ import annotations
 
@@ -11,24 +11,34 @@ from sciRL.control.policy import pick
 from sciRL.errors import UserError
 
 
-class EpsilonGreedy:
-    """Replaces greedy actions by exploring ones with probability epsilon.
+def action_law(key: str, probabilities: Sequence[float] | None, n_actions: int) -> list[float]:
+    """Return one probability an action; None is uniform.
 
     Args:
-        probabilities: of each action when exploring; None is uniform.
+        key: the setting's name, for the message.
+        probabilities: what the setting says.
         n_actions: number of actions.
-        generator: source of the chance; the actions' device is its device.
 
     Raises:
         UserError: not one probability an action, a negative one, or a sum other than 1.
     """
+    law = [1.0 / n_actions] * n_actions if probabilities is None else list(probabilities)
+    if len(law) != n_actions or min(law) < 0 or abs(sum(law) - 1.0) > 1e-6:
+        raise UserError(f"{key} = {law}: must be {n_actions} numbers of at least 0 that sum to 1, one an action")
+    return law
+
+
+class EpsilonGreedy:
+    """Replaces greedy actions by exploring ones with probability epsilon.
+
+    Args:
+        probabilities: of each action when exploring (see `action_law`).
+        n_actions: number of actions.
+        generator: source of the chance; the actions' device is its device.
+    """
 
     def __init__(self, probabilities: Sequence[float] | None, n_actions: int, generator: torch.Generator) -> None:
-        law = [1.0 / n_actions] * n_actions if probabilities is None else list(probabilities)
-        if len(law) != n_actions or min(law) < 0 or abs(sum(law) - 1.0) > 1e-6:
-            raise UserError(
-                f"explore_probabilities = {law}: must be {n_actions} numbers of at least 0 that sum to 1, one an action"
-            )
+        law = action_law("explore_probabilities", probabilities, n_actions)
         self.generator = generator
         self._law = torch.tensor([law], dtype=torch.float64, device=generator.device)
 

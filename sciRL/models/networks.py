@@ -89,18 +89,21 @@ class ObservationScale(nn.Module):
     count: Tensor
     mean: Tensor
     variance: Tensor
+    shift: Tensor
+    factor: Tensor
 
     def __init__(self, features: int) -> None:
         super().__init__()
         self.register_buffer("count", torch.zeros((), dtype=torch.float64))
         self.register_buffer("mean", torch.zeros(features, dtype=torch.float64))
         self.register_buffer("variance", torch.ones(features, dtype=torch.float64))
+        # What `forward` needs of them, in its own precision.
+        self.register_buffer("shift", torch.zeros(features))
+        self.register_buffer("factor", torch.ones(features))
 
     def forward(self, observation: Tensor) -> Tensor:
         """Return the scaled observations [..., F]."""
-        # A feature that never changed has variance 0 and is only shifted.
-        deviation = torch.where(self.variance > 1e-12, self.variance, 1.0).sqrt().float()
-        return ((observation - self.mean.float()) / deviation).clamp(-self.LIMIT, self.LIMIT)
+        return ((observation - self.shift) * self.factor).clamp(-self.LIMIT, self.LIMIT)
 
     @torch.no_grad()
     def update(self, observation: Tensor) -> None:
@@ -113,3 +116,6 @@ class ObservationScale(nn.Module):
         self.mean += difference * number / total
         self.variance.copy_(squares / total)
         self.count.copy_(total)
+        self.shift.copy_(self.mean)
+        # A feature that never changed has variance 0 and is only shifted.
+        self.factor.copy_(torch.where(self.variance > 1e-12, self.variance, 1.0).rsqrt())

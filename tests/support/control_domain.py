@@ -1,8 +1,8 @@
 """A tiny real control domain for tests of learners: a chain to walk along, and one bit to remember.
 
 chain: states 0..4, actions 0 (left, stays at 0) and 1 (right); `right` in state 4 ends the episode with reward 1 and
-leaves the observation of state 4. Episodes begin anywhere and are truncated after `limit` steps. `optimal_values` has the
-exact values.
+leaves the observation of state 4. Episodes begin anywhere and are truncated after `limit` steps; `optimal_values` has
+the exact values.
 recall: the first observation shows a bit (as +1 or -1), the following ones nothing; the last of `limit` actions must be
 that bit for reward 1, and every episode terminates there.
 """

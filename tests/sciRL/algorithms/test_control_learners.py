@@ -14,7 +14,7 @@ from control_domain import DOMAIN, WalkOptions, optimal_values
 from pydantic import BaseModel, ValidationError
 from torch import Tensor
 
-from sciRL.algorithms.actor_critic import PPO, PPOConfig
+from sciRL.algorithms.actor_critic import PPO, PPOConfig, normalised
 from sciRL.algorithms.dqn import DQN, DQNConfig, bootstrap_value
 from sciRL.algorithms.q_learning import QLearning, QLearningConfig, mean_by_entry, q_target
 from sciRL.algorithms.setting import ComputeConfig, ControlSetting
@@ -23,6 +23,8 @@ from sciRL.control.policy import ControlPolicy, UniformActor
 from sciRL.environments.vector import Step
 from sciRL.errors import UserError
 from sciRL.families.control import ACTORS
+from sciRL.objective.policy import clipped_loss
+from sciRL.objective.value import clipped_value_loss
 from sciRL.run.checkpoint import load_tree, save_tree
 
 GAMMA = 0.9
@@ -143,6 +145,29 @@ def test_targets() -> None:
     assert values.tolist() == pytest.approx([2.975, 0.5])
 
 
+def test_losses() -> None:
+    ratio, advantage = torch.tensor([1.5, 0.5, 1.5, 0.5]), torch.tensor([1.0, 1.0, -1.0, -1.0])
+    loss = clipped_loss(ratio, advantage, 0.2, 0.2, None)
+    assert (-loss).tolist() == pytest.approx([1.2, 0.5, -1.5, -0.8])
+    assert float(loss.mean()) == pytest.approx(0.15)
+    value, old, target = torch.tensor(0.9), torch.tensor(0.5), torch.tensor(1.0)
+    assert float(clipped_value_loss(value, old, target, 0.2)) == pytest.approx(0.045)
+    assert float(clipped_value_loss(value, old, target, None)) == pytest.approx(0.005)
+
+
+def test_equal_advantages_do_not_move_a_policy() -> None:
+    assert not normalised(torch.full((6,), 0.3)).any()
+    assert not normalised(torch.tensor([0.3])).any()
+    assert normalised(torch.tensor([1.0, 3.0])).tolist() == pytest.approx([-(0.5**0.5), 0.5**0.5])
+
+
+def test_a_first_policy_follows_the_law_that_it_is_given() -> None:
+    algorithm = PPO(setting(), ACT.model_copy(update={"first_probabilities": (0.9, 0.1)}), 1)
+    with torch.no_grad():
+        law = algorithm.network(torch.eye(5), algorithm.network.no_memory(5))[0].exp()
+    assert law[:, 0].tolist() == pytest.approx([0.9] * 5, abs=0.01)
+
+
 def test_changes_are_averaged_over_the_rows_of_an_entry() -> None:
     mean, count = mean_by_entry(torch.tensor([1.0, 3.0, 5.0]), torch.tensor([0, 0, 2]), 3)
     assert mean.tolist() == [2.0, 0.0, 5.0]
@@ -243,6 +268,8 @@ def test_settings_that_cannot_work_are_refused() -> None:
         PPOConfig(environments=32, recurrent=True, minibatches=33)
     with pytest.raises(UserError, match="explore_probabilities"):
         QLearning(setting(), Q.model_copy(update={"explore_probabilities": (0.5, 0.4)}), 1)
+    with pytest.raises(UserError, match="first_probabilities"):
+        PPO(setting(), ACT.model_copy(update={"first_probabilities": (0.5, 0.6)}), 1)
     with pytest.raises(UserError, match="explore_probabilities"):
         DQN(setting(), DEEP.model_copy(update={"explore_probabilities": (1.0,)}), 1)
 
