@@ -17,6 +17,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
+from sciRL.errors import UserError
 from sciRL.flow.environment import FlowEnvironment
 from sciRL.flow.losses import Edges, detailed_balance, score_edges
 from sciRL.flow.network import FlowNetwork
@@ -114,10 +115,20 @@ class Descent:
 
 def draw_outcomes(environment: FlowEnvironment, n: int, generator: torch.Generator) -> Tensor:
     """Return n outcomes [n, S]: even over all objects, or the ends of uniform trajectories where there are too many."""
-    states = environment.enumerate()
-    if states is None:
+    objects = all_objects(environment)
+    if objects is None:
         return sample(environment, UniformSampler(), n, generator).objects
-    objects = states[environment.forward_mask(states)[:, environment.stop]]
+    return drawn_from(objects, n, generator)
+
+
+def all_objects(environment: FlowEnvironment) -> Tensor | None:
+    """Return all objects [Y, S], or None where there are too many states to list."""
+    states = environment.enumerate()
+    return None if states is None else states[environment.forward_mask(states)[:, environment.stop]]
+
+
+def drawn_from(objects: Tensor, n: int, generator: torch.Generator) -> Tensor:
+    """Return n of the objects [n, S], drawn evenly with replacement."""
     return objects[torch.randint(len(objects), (n,), generator=generator, device=objects.device)]
 
 
@@ -150,7 +161,10 @@ class OutcomeTrainer:
         settings: everything else.
         generator: on the environment's device; all randomness comes from it.
         network: made by `outcome_network`; by default from a seed that `generator` gives.
-        outcomes: [M, S] objects to draw outcomes from, evenly; by default `draw_outcomes`.
+        outcomes: [M, S] objects to draw outcomes from, evenly; by default as `draw_outcomes` does.
+
+    Raises:
+        UserError: the objective learns flows from successes alone, and the environment does not tell where they hold.
     """
 
     def __init__(
@@ -161,7 +175,16 @@ class OutcomeTrainer:
         network: FlowNetwork | None = None,
         outcomes: Tensor | None = None,
     ) -> None:
-        self.environment, self.settings, self.generator, self.outcomes = environment, settings, generator, outcomes
+        source = environment.source(1)
+        on_successes = settings.objective in ("mle", "anchor", "positives")
+        if on_successes and settings.reachability != "none" and environment.reaches(source, source) is None:
+            raise UserError(
+                f"objective {settings.objective}: {environment.name} does not tell which outcomes a state reaches, and "
+                "elsewhere flows learnt from successes alone would swamp a conversion; use objective contrastive, or "
+                "reachability: none for a policy that is not to be converted"
+            )
+        self.environment, self.settings, self.generator = environment, settings, generator
+        self.outcomes = all_objects(environment) if outcomes is None else outcomes
         if network is None:
             seed = torch.randint(2**62, (1,), generator=generator, device=generator.device)
             weights = torch.Generator().manual_seed(int(seed))
@@ -179,8 +202,7 @@ class OutcomeTrainer:
         generator = self.generator if generator is None else generator
         if self.outcomes is None:
             return draw_outcomes(self.environment, n, generator)
-        rows = torch.randint(len(self.outcomes), (n,), generator=generator, device=generator.device)
-        return self.outcomes[rows]
+        return drawn_from(self.outcomes, n, generator)
 
     def step(self) -> dict[str, float]:
         """Draw a batch, take one optimiser step and return its metrics.
