@@ -152,7 +152,7 @@ def templates_of(texts: Iterable[str], most: int = 500) -> tuple[Template, ...]:
     Two crystals share a template when group, letters and coordinates (to 0.05) agree; the first one's are kept.
 
     Raises:
-        UserError: a text that is no crystal, or one of more than eight elements.
+        UserError: a text that is no crystal, has more than eight elements, or two of them at the same place.
     """
     codec = WyText()
     found: dict[object, Template] = {}
@@ -163,6 +163,8 @@ def templates_of(texts: Iterable[str], most: int = 500) -> tuple[Template, ...]:
             raise UserError(f"template {number}: {error}") from None
         if len(crystal.elements) > MAX_SLOTS:
             raise UserError(f"template {number}: {len(crystal.elements)} elements; at most {MAX_SLOTS} are allowed")
+        if len(set(_slots_by_element(crystal).values())) < len(crystal.elements):
+            raise UserError(f"template {number}: two elements are on the same sites")
         template = template_of(crystal)
         rough = tuple((x, m, tuple(round(c / 0.05) for c in at)) for slot in template.slots for x, m, at in slot)
         found.setdefault((template.sg, rough), template)

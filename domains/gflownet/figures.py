@@ -56,7 +56,8 @@ def _heat_map(law: Law, top: float, label: str) -> str:
     size = PANEL / side
     cells = "".join(
         f'<rect x="{column * size:.2f}" y="{22 + row * size:.2f}" width="{size:.2f}" height="{size:.2f}" '
-        f'fill="{FIRST}" fill-opacity="{math.sqrt(max(0.0, value) / top):.3f}"><title>cell {row}, {column}: {value:.3g}</title></rect>'
+        f'fill="{FIRST}" fill-opacity="{math.sqrt(max(0.0, value) / top):.3f}">'
+        f"<title>cell {row}, {column}: {value:.3g}</title></rect>"
         for row, values in enumerate(law)
         for column, value in enumerate(values)
     )

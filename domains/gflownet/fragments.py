@@ -1,7 +1,8 @@
 """Fragments of molecules: SMILES whose `*` are the stems where fragments are joined by single bonds.
 
 The list is this project's own. It follows two rules, so that a molecule has few ways to be built:
-- no fragment is a tree of others: amides are carbonyl + amine, methyl groups are a carbon with one stem in use;
+- with all its stems in use, no fragment is a tree of others: amides are carbonyl + amine, methyl groups are a carbon
+  with one stem in use;
 - where a ring has equivalent places, its stems are equivalent too, as far as three stems allow. What is left: a ring
   listed with several stem patterns (p-, m- and o-phenylene) is the same ring while one stem of it is in use.
 

@@ -297,20 +297,13 @@ class MoleculeEnvironment(FlowEnvironment):
     def _row(self, nodes: Sequence[Node]) -> list[int]:
         """Return a tree as a row, entry stems replaced by the first of their class."""
         row: list[int] = []
-        moved: list[dict[int, int]] = []
+        entries = [entry for *_, entry in nodes]
         for fragment, parent, stem, entry in nodes:
-            labels = self.table.classes[fragment][0]
-            first = labels.index(labels[entry]) if entry >= 0 else NONE
-            # A symmetry that takes the entry to the first stem of its class takes the other stems somewhere.
-            moved.append(self._symmetry(fragment, entry, first))
-            row += [fragment, NONE if parent < 0 else parent * MAX_STEMS + moved[parent][stem], first]
+            place = NONE
+            if parent >= 0:
+                place = parent * MAX_STEMS + turned(self.table, nodes[parent][0], entries[parent])[stem]
+            row += [fragment, place, turned(self.table, fragment, entry)[entry] if entry >= 0 else NONE]
         return row + [NONE] * (self.state_size - len(row))
-
-    def _symmetry(self, fragment: int, entry: int, first: int) -> dict[int, int]:
-        stems = {stem: stem for stem in range(self.table.stems(fragment))}
-        if entry != first:
-            stems[entry], stems[first] = first, entry
-        return stems
 
     def _nodes(self, row: Sequence[int]) -> list[Node]:
         nodes = []
@@ -336,6 +329,16 @@ def _one_hot(values: Tensor, size: int) -> Tensor:
     return torch.nn.functional.one_hot(values + 1, size + 1)[..., 1:].float()
 
 
+def turned(table: FragmentTable, fragment: int, entry: int) -> tuple[int, int, int]:
+    """Return where each stem goes by the symmetry that takes the entry to the first stem of its class."""
+    stems = list(range(MAX_STEMS))
+    if entry >= 0:
+        labels = table.classes[fragment][0]
+        first = labels.index(labels[entry])
+        stems[entry], stems[first] = first, entry
+    return stems[0], stems[1], stems[2]
+
+
 Tree = tuple[int, int, tuple[tuple[int, "Tree"], ...]]
 
 
@@ -348,11 +351,12 @@ def count_rootings(nodes: Sequence[Node], table: FragmentTable) -> int:
 
     def rooted(node: int, entry: int) -> Tree:
         fragment = nodes[node][0]
-        all_labels = table.classes[fragment][0]
-        labels = table.classes[fragment][entry + 1]
+        turn = turned(table, fragment, entry)
+        first = turn[entry] if entry >= 0 else NONE
+        labels = table.classes[fragment][first + 1]
         children = sorted(
-            (labels[stem], rooted(other, into)) for stem, (other, into) in links[node].items() if stem != entry
+            (labels[turn[stem]], rooted(other, into)) for stem, (other, into) in links[node].items() if stem != entry
         )
-        return fragment, all_labels[entry] if entry >= 0 else NONE, tuple(children)
+        return fragment, first, tuple(children)
 
     return len({rooted(node, NONE) for node in range(len(nodes))}) or 1

@@ -51,7 +51,7 @@ class RubricReward:
     Example: a text of score 0.25 with the default floor has log R = log(0.2501) = -1.385894.
     """
 
-    def __init__(self, rubric: Verifier, task: Task, floor: float = FLOOR, cached: int = CACHED) -> None:
+    def __init__(self, rubric: Verifier | Rubric, task: Task, floor: float = FLOOR, cached: int = CACHED) -> None:
         if not 0 < floor < 1:
             raise UserError(f"reward floor: {floor} is not between 0 and 1")
         self.rubric, self.task, self.floor = rubric, task, floor

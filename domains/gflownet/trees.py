@@ -63,7 +63,7 @@ class Trees:
     @classmethod
     def of(cls, states: Tensor) -> Trees:
         """Read rows [B, 3 N]."""
-        columns = states.view(len(states), -1, 3).unbind(-1)
+        columns = states.view(len(states), states.shape[1] // 3, 3).unbind(-1)
         return cls(*columns)
 
     @property
