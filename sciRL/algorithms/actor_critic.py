@@ -251,4 +251,6 @@ def normalised(advantage: Tensor) -> Tensor:
     """Return advantages shifted to mean 0 and scaled to standard deviation 1; all 0 where they do not differ."""
     if advantage.numel() < 2:
         return torch.zeros_like(advantage)
-    return (advantage - advantage.mean()) / (advantage.std() + 1e-8)
+    # Equal numbers can differ from their rounded mean, which the tiny deviation would blow up.
+    differ = advantage.amax() > advantage.amin()
+    return (advantage - advantage.mean()) / (advantage.std() + 1e-8) * differ
