@@ -63,8 +63,7 @@ def _write_gif(runs: Runs, path: Path, title: str) -> None:
     step = scenario["record_every"] * selection.stride
     times = np.linspace(0.0, scenario["duration"], FRAMES)
     frames = [_frame(selection.paths, scenario, step, float(time), title) for time in times]
-    # One palette for all frames: colours that change from frame to frame flicker.
-    palette = frames[-1].quantize(64, method=Image.Quantize.MAXCOVERAGE)
+    palette = _palette()
     small = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     aside = path.with_name(f".{path.name}.part")
     durations = [FRAME_MS] * (FRAMES - 1) + [LAST_MS]
@@ -99,6 +98,22 @@ def _frame(paths: Sequence[Shown], scenario: Mapping[str, Any], step: float, tim
     _box_and_scale(pen, scale, scale_bar(scenario), font)
     pen.text((10 * OVERSAMPLED, 8 * OVERSAMPLED), text, fill=INK, font=font)
     return image.reduce(OVERSAMPLED)
+
+
+def _palette() -> Image.Image:
+    """The shades from white to each colour: one palette for all frames, since changing ones flicker."""
+    from PIL import Image, ImageColor
+
+    # Pale colours take few shades: Pillow finds the nearest one in coarse steps, and would take another for white.
+    steps = {INK: 8, FAINT: 2, PATH: 8, TUMOUR: 8, ROCK: 2}
+    shades = [
+        255 + (np.array(ImageColor.getrgb(name)) - 255) * step / count
+        for name, count in steps.items()
+        for step in range(1, count + 1)
+    ]
+    image = Image.new("P", (1, 1))
+    image.putpalette([255, 255, 255, *(round(part) for shade in shades for part in shade.tolist())])
+    return image
 
 
 def _box_and_scale(pen: ImageDraw.ImageDraw, scale: float, bar: tuple[int, str], font: Any) -> None:
