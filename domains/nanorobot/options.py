@@ -164,6 +164,8 @@ class NanorobotOptions(BaseModel):
     def _fill_from_preset(cls, values: Any) -> Any:
         if not isinstance(values, dict):
             return values
+        # A recipe gives lists; read by way of this validator they would no longer pass for tuples.
+        values = {name: _as_tuple(value) for name, value in values.items()}
         preset = values.get("preset", "standard")
         return {**PRESETS[preset], **values} if isinstance(preset, str) and preset in PRESETS else values
 
@@ -227,3 +229,7 @@ class NanorobotOptions(BaseModel):
     def wall(self) -> float:
         """Largest coordinate in um that the robot's centre can have."""
         return self.box / 2 - self.robot_radius
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(_as_tuple(item) for item in value) if isinstance(value, list) else value

@@ -13,7 +13,7 @@ HELP = "train a policy and its control arms, and write a report"
 EXAMPLES = """examples:
   scirl train crystal                                   demo on the embedded data, minutes on 2 cores
   scirl train crystal --recipe tiny --data data/mp20 --out runs/mp20 seed=1
-  scirl train crystal --model Qwen/Qwen2.5-7B --recipe full
+  scirl train crystal --recipe plaid-7b --data data/mp20
   scirl train crystal --resume runs/mp20                go on after a kill, bit for bit"""
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from pydantic import BaseModel, ConfigDict
 
+from sciRL.algorithms.flow_ppo import FlowPPO, FlowPPOConfig
 from sciRL.algorithms.gflownet import GFlowNet, GFlowNetConfig
 from sciRL.algorithms.outcome_gflownet import (
     OutcomeFinetuning,
@@ -66,6 +67,7 @@ FAMILY = Family(
     sections=FlowSections,
     algorithms=(
         AlgorithmKind(GFlowNetConfig, GFlowNet),
+        AlgorithmKind(FlowPPOConfig, FlowPPO),
         AlgorithmKind(OutcomePretrainingConfig, OutcomePretraining),
         AlgorithmKind(OutcomeFinetuningConfig, OutcomeFinetuning),
     ),
