@@ -17,10 +17,20 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from domains.crystal.options import CrystalOptions
+from domains.gflownet.options import GFlowNetOptions
+from domains.nanorobot.options import NanorobotOptions
+from sciRL.algorithms.actor_critic import PPOConfig
+from sciRL.algorithms.dqn import DQNConfig
+from sciRL.algorithms.flow_ppo import FlowPPOConfig
+from sciRL.algorithms.gflownet import GFlowNetConfig
+from sciRL.algorithms.outcome_gflownet import OutcomeFinetuningConfig, OutcomePretrainingConfig
 from sciRL.algorithms.policy_optimization import PolicyOptimizationConfig
 from sciRL.algorithms.preference import PreferenceConfig
+from sciRL.algorithms.q_learning import QLearningConfig
+from sciRL.algorithms.scripted import ScriptedConfig
 from sciRL.algorithms.setting import SamplingConfig
 from sciRL.algorithms.supervised import SupervisedConfig
+from sciRL.families.control import ControlSections
 from sciRL.families.language import LanguageSections
 from sciRL.learning.optimizer import OptimizerConfig
 from sciRL.run.settings import RunConfig
@@ -30,12 +40,23 @@ GUIDE = Path(__file__).with_name("configuration-guide.md")
 SECTIONS: tuple[tuple[str, type[BaseModel], str], ...] = (
     ("", RunConfig, "The top of a recipe"),
     ("", LanguageSections, "Sections of language models (crystal)"),
+    ("", ControlSections, "Sections of control and flow domains (nanorobot, gflownet)"),
     ("stages.NAME.train.", SupervisedConfig, "`train` with `algorithm: supervised`"),
     ("stages.NAME.train.", PolicyOptimizationConfig, "`train` with `algorithm: policy_optimization`"),
     ("stages.NAME.train.", PreferenceConfig, "`train` with `algorithm: preference`"),
     ("", OptimizerConfig, "optimizer"),
     ("", SamplingConfig, "sampling"),
+    ("stages.NAME.train.", ScriptedConfig, "`train` with `algorithm: scripted` (control)"),
+    ("stages.NAME.train.", QLearningConfig, "`train` with `algorithm: q_learning` (control)"),
+    ("stages.NAME.train.", DQNConfig, "`train` with `algorithm: dqn` (control)"),
+    ("stages.NAME.train.", PPOConfig, "`train` with `algorithm: ppo` (control)"),
+    ("stages.NAME.train.", GFlowNetConfig, "`train` with `algorithm: gflownet` (flow)"),
+    ("stages.NAME.train.", FlowPPOConfig, "`train` with `algorithm: ppo` (flow)"),
+    ("stages.NAME.train.", OutcomePretrainingConfig, "`train` with `algorithm: outcome_pretraining` (flow)"),
+    ("stages.NAME.train.", OutcomeFinetuningConfig, "`train` with `algorithm: outcome_finetuning` (flow)"),
     ("domain.", CrystalOptions, "`domain` of the crystal domain"),
+    ("domain.", NanorobotOptions, "`domain` of the nanorobot domain"),
+    ("domain.", GFlowNetOptions, "`domain` of the gflownet domain"),
 )
 SHARED: dict[type[BaseModel], str] = {OptimizerConfig: "optimizer", SamplingConfig: "sampling"}
 
