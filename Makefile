@@ -48,7 +48,7 @@ docs: $(VENV)/.installed  ## write docs/configuration.md again from the settings
 
 bench: $(VENV)/.installed  ## install the peers (TRL, PyXtal) and print the benchmark tables
 	$(BIN)/pip install -r requirements-bench.lock
-	@for name in sampler grpo_step crystal_verification seeding; do \
+	@for name in sampler grpo_step crystal_verification seeding nanorobot_steps gflownet_step; do \
 	  echo "== $$name"; $(ONE_THREAD) $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 notebooks: $(VENV)/.installed  ## run the notebooks again, in place
