@@ -173,6 +173,20 @@ def table(results: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
+def write(options: argparse.Namespace, results: list[dict[str, Any]]) -> None:
+    """Write what is known so far as JSON."""
+    described = {
+        "settings": {k: v for k, v in vars(options).items() if k != "out"},
+        "torch": torch.__version__,
+        "processor": platform.processor() or platform.machine(),
+        "table": table(results),
+        "seeds": results,
+    }
+    aside = options.out.with_suffix(".part")
+    aside.write_text(json.dumps(described, indent=2) + "\n")
+    os.replace(aside, options.out)
+
+
 def main() -> None:
     """Run the seeds, print a table and write JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
@@ -183,22 +197,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "ocgfn.json")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    results = []
+    results: list[dict[str, Any]] = []
     for seed in range(options.seeds):
         results.append(one_seed(seed, options))
         print(f"seed {seed} done, {time.process_time():.0f} CPU s so far", flush=True)
-    lines = table(results)
-    print("\n".join(lines))
-    described = {
-        "settings": {k: v for k, v in vars(options).items() if k != "out"},
-        "torch": torch.__version__,
-        "processor": platform.processor() or platform.machine(),
-        "table": lines,
-        "seeds": results,
-    }
-    aside = options.out.with_suffix(".part")
-    aside.write_text(json.dumps(described, indent=2) + "\n")
-    os.replace(aside, options.out)
+        write(options, results)
+    print("\n".join(table(results)))
 
 
 if __name__ == "__main__":
