@@ -24,6 +24,8 @@ def molecule_metrics(
 ) -> dict[str, float]:
     """Return the metrics of a sample; every attempt is in the denominator of every share.
 
+    `tanimoto_distance` is over the molecules as drawn, copies included: a sampler of one molecule has distance 0.
+
     Args:
         texts: sampled SMILES; those that are no molecule count as attempts.
         rewards: of each text.
@@ -50,7 +52,7 @@ def molecule_metrics(
         "valid_share": valid / n if n else 0.0,
         "unique_share": len(best) / n if n else 0.0,
         "novel_share": sum(smiles not in known for smiles in best) / n if n else 0.0,
-        "tanimoto_distance": mean_distance(list(best)),
+        "tanimoto_distance": mean_distance([str(s) for s in read if not isinstance(s, Problem)]),
         f"tanimoto_distance_top{top}": mean_distance(ranked[:top]),
         "modes": float(len(modes(ranked, [best[s] for s in ranked], threshold, distance))),
     }
