@@ -10,7 +10,7 @@ CodecName = Literal["wytext", "explicit", "coords", "cif"]
 PromptStyle = Literal["chat", "compact"]
 Condition = Literal["sg", "n_elements", "n_sites", "formula", "elements", "template", "e_form", "e_hull"]
 TaskKind = Literal["conditions", "unconditional", "sg", "composition", "elements", "e_form", "e_hull", "infill"]
-RubricName = Literal["strict", "ladder", "multiplicative", "staircase", "sun", "naive"]
+RubricName = Literal["strict", "ladder", "multiplicative", "staircase", "diverse", "sun", "naive"]
 EnergyName = Literal["none", "chgnet"]
 
 
@@ -51,7 +51,7 @@ class CrystalOptions(BaseModel):
     """Whether a demonstration is rewritten at a random equivalent origin (same crystal, other letters)."""
 
     rubric: RubricName = "strict"
-    """Reward preset: strict, ladder, multiplicative, staircase, sun or naive."""
+    """Reward preset: strict, ladder, multiplicative, staircase, diverse, sun or naive."""
 
     weights: dict[str, float] = Field(default_factory=dict)
     """Stage weights that replace those of the preset, by stage name."""

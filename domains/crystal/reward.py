@@ -74,7 +74,9 @@ def pair_indices(builder: str, records: Sequence[Record], seed: int) -> list[tup
         UserError: an unknown builder.
     """
     if builder not in BUILDERS:
-        raise UserError(f"unknown pair builder {builder!r}; allowed are best_vs_worst, best_vs_rest, {', '.join(BUILDERS)}")
+        raise UserError(
+            f"unknown pair builder {builder!r}; allowed are best_vs_worst, best_vs_rest, {', '.join(BUILDERS)}"
+        )
     by_prompt: dict[str, list[int]] = {}
     for index, record in enumerate(records):
         # A verifier's failure says nothing about the answer: it can be neither preferred nor rejected.

@@ -11,6 +11,8 @@ multiplicative  the product of the strict rule's stages: every stage is a gate a
                 policy cannot trade a hard stage (the asked conditions) for easy ones
 staircase       the strict rule's stages as gates, each paying the same: dense where `multiplicative` is silent (a
                 prompt none of whose answers passes), and still no step can be had without those before it
+diverse         the gates of `multiplicative`, then three equal parts: the strict rule, few answers to the same prompt
+                that share a template, and, with an energy model and a hull, e_hull
 sun             multiplicative with e_hull <= 0 as the stability rule (an energy model and a hull are required)
 naive           parse, distance and volume only: the warning example, which a policy satisfies by collapsing
 ==============  =================================================================================================
@@ -32,7 +34,17 @@ from domains.crystal.energy_verifiers import EForm, EHull, EnergyTable
 from domains.crystal.hull import Hull
 from domains.crystal.novelty import TrainingSet
 from domains.crystal.reading import Reader
-from domains.crystal.verifiers import Condition, MinDistance, Neutral, Novel, Parse, SgMatch, Unique, Volume
+from domains.crystal.verifiers import (
+    Condition,
+    MinDistance,
+    Neutral,
+    Novel,
+    Parse,
+    SgMatch,
+    TemplateSpread,
+    Unique,
+    Volume,
+)
 from sciRL.errors import UserError
 from sciRL.verification.base import Rubric, Stage
 
@@ -65,7 +77,7 @@ def make_rubric(
     """Return a rubric preset.
 
     Args:
-        preset: "strict", "ladder", "multiplicative", "sun" or "naive" (see the module's table).
+        preset: one of `PRESETS` (see the module's table).
         training: known crystals for the novelty stage; every preset but `naive` needs it.
         codec: a codec, or its name.
         require_tags: whether answers must stand between <answer> and </answer>.
@@ -177,6 +189,15 @@ def _multiplicative(parts: Parts) -> list[Stage]:
     return _product(_gates(parts))
 
 
+def _diverse(parts: Parts) -> list[Stage]:
+    gates = _gates(parts)
+    energetic = [gates.pop(name) for name in ("e_form", "e_hull") if name in gates]
+    # An answer meets the rule however many share its template: the share pays, and never fails.
+    stages = [*gates.values(), Stage(TemplateSpread(parts.reader), 1.0, threshold=0.0), *energetic]
+    paid = ("unique", "spread", "e_hull")
+    return [stage if stage.verifier.name in paid else replace(stage, weight=0.0) for stage in stages]
+
+
 def _staircase(parts: Parts) -> list[Stage]:
     return list(_gates(parts).values())
 
@@ -195,6 +216,7 @@ PRESETS: Mapping[str, Callable[[Parts], list[Stage]]] = {
     "ladder": _ladder,
     "multiplicative": _multiplicative,
     "staircase": _staircase,
+    "diverse": _diverse,
     "sun": _sun,
     "naive": _naive,
 }

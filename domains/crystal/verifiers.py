@@ -7,6 +7,7 @@ An unreadable text is `malformed` for every verifier, so each can also be used a
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -257,3 +258,35 @@ class Unique:
             bucket.append(crystal)
             return Score.ok(1.0, identity=seen[crystal])
         return Score.ok(0.0, "same crystal as an earlier answer of the batch", identity=seen[crystal])
+
+
+class TemplateSpread:
+    """1/k for a crystal whose Wyckoff template k crystals of the batch share that answer the same task.
+
+    The k answers of a template earn together what one answer of its own earns: a policy that is asked the same thing
+    several times gains by answers of different structure, and not by many of the safest one.
+
+    Example: of four answers to one task, three in template "225:a-b" and one in "225:a-c" score 1/3 each, and 1.
+    """
+
+    name = "spread"
+    cost: Cost = "inline"
+
+    def __init__(self, reader: Reader) -> None:
+        self.reader = reader
+
+    def verify(self, items: Sequence[Item]) -> list[Score]:
+        """Return one score per item."""
+        crystals = [self.reader.read(answer) for _, answer in items]
+        shared = Counter(
+            (task.id, crystal.template)
+            for (task, _), crystal in zip(items, crystals, strict=True)
+            if not isinstance(crystal, Unreadable)
+        )
+        return [self._judge(task, crystal, shared) for (task, _), crystal in zip(items, crystals, strict=True)]
+
+    def _judge(self, task: Task, crystal: Crystal | Unreadable, shared: Counter[tuple[str, str]]) -> Score:
+        if isinstance(crystal, Unreadable):
+            return Score.malformed(crystal.reason, code=crystal.code)
+        count = shared[task.id, crystal.template]
+        return Score.ok(1.0 / count, "" if count == 1 else f"{count} answers to this task share its template")

@@ -107,7 +107,9 @@ def test_pairs_stay_inside_their_prompt() -> None:
     records = [record("a", -0.1), record("b", 0.5), record("a", 0.5), record("b", -0.1), record("a", None, failed=True)]
     pairs = DOMAIN.preference_pairs("basic", records, DATA, CrystalOptions(), seed=0)
     assert set(pairs) == {(0, 2), (3, 1)}
-    with pytest.raises(UserError, match="unknown pair builder 'best'; allowed are best_vs_worst, best_vs_rest, basic, tiered"):
+    with pytest.raises(
+        UserError, match="unknown pair builder 'best'; allowed are best_vs_worst, best_vs_rest, basic, tiered"
+    ):
         DOMAIN.preference_pairs("best", records, DATA, CrystalOptions(), seed=0)
 
 

@@ -14,7 +14,17 @@ from domains.crystal.novelty import TrainingSet
 from domains.crystal.reading import Reader
 from domains.crystal.rubrics import PRESETS, make_rubric
 from domains.crystal.symmetry import measure_space_group
-from domains.crystal.verifiers import Condition, MinDistance, Neutral, Novel, Parse, SgMatch, Unique, Volume
+from domains.crystal.verifiers import (
+    Condition,
+    MinDistance,
+    Neutral,
+    Novel,
+    Parse,
+    SgMatch,
+    TemplateSpread,
+    Unique,
+    Volume,
+)
 from sciRL.errors import UserError
 from sciRL.score import Score, Status
 from sciRL.task import Json, Task
@@ -174,7 +184,7 @@ def test_rubric_arguments(training: TrainingSet) -> None:
         make_rubric("strict", training=training, weights={"nov": 1.0})
     with pytest.raises(UserError, match="energy model"):
         make_rubric("sun", training=training)
-    assert set(PRESETS) == {"strict", "ladder", "multiplicative", "staircase", "sun", "naive"}
+    assert set(PRESETS) == {"strict", "ladder", "multiplicative", "staircase", "diverse", "sun", "naive"}
     rubric = make_rubric("strict", training=training, weights={"novel": 8.0})
     assert rubric.verify([(ask(), SALT)])[0].value == pytest.approx(7 / 15)
     assert pickle.loads(pickle.dumps(rubric)).verify([(ask(), BROMIDE)])[0].value == 1.0
@@ -222,3 +232,25 @@ def test_every_mutated_text_is_scored(edits: list[tuple[int, str]]) -> None:
     known = TrainingSet.from_rows([{"text": SALT}], WyText())
     score = make_rubric("strict", training=known).verify([(ask(), "".join(characters))])[0]
     assert score.scorable, score.reason
+
+
+def test_a_template_shared_in_a_prompt_pays_each_answer_its_part(training: TrainingSet) -> None:
+    chloride = "Na4Cl4\nSG 225\nCELL 7.100\nNa 4a\nCl 4b"
+    other, asked = ask({"sg": 225}), ask({"sg": 221})
+    items = [(other, BROMIDE), (other, chloride), (other, COPPER_221), (asked, BROMIDE), (other, "SG 225")]
+    scores = TemplateSpread(READER).verify(items)
+    assert [score.value for score in scores] == [0.5, 0.5, 1.0, 1.0, 0.0]
+    assert scores[4].status is Status.MALFORMED
+
+
+def test_diverse_pays_the_rule_and_the_spread_and_passes_by_the_rule_alone(training: TrainingSet) -> None:
+    rubric = make_rubric("diverse", training=training)
+    twin = BROMIDE.replace("6.600", "6.900")
+    task = ask({"sg": 225})
+    one = rubric.verify([(task, BROMIDE)])[0]
+    known = rubric.verify([(task, SALT)])[0]
+    assert (one.value, one.measurements["passed"]) == (1.0, True)
+    assert (known.value, known.measurements["passed"]) == (0.0, False)
+    copies = rubric.verify([(task, BROMIDE), (task, twin)])
+    assert copies[0].measurements["passed"] is True
+    assert copies[1].measurements["passed"] is False
