@@ -23,6 +23,12 @@ SHORT = {
         "stages.tabular_q.steps=4",
         "stages.tabular_q.train.steps=30",
         "stages.tabular_q.train.environments=16",
+        "stages.dqn.steps=1",
+        "stages.dqn.train.environments=16",
+        "stages.dqn.train.steps=10",
+        "stages.ppo_memory.steps=1",
+        "stages.ppo_memory.train.environments=16",
+        "stages.ppo_memory.train.steps=8",
         "logging.checkpoint_every=1",
     ],
 }
