@@ -15,11 +15,10 @@ FLOOR = 1e-4
 CACHED = 500_000
 
 
-class VerificationError(RuntimeError):
+class VerificationError(UserError):
     """The verifier failed on objects, so that their rewards are not known; `failures` maps each text to the reason.
 
-    The caller leaves the whole batch out (nothing is learnt from it), counts it, and stops when such batches become
-    frequent.
+    A run that meets it stops with this message: without the rewards nothing true could be learnt from the batch.
     """
 
     def __init__(self, failures: dict[str, str]) -> None:
