@@ -192,7 +192,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=2000, help="pre-training steps of 64 trajectories")
-    parser.add_argument("--finetuning", type=int, default=120, help="amortised steps of 16 trajectories a reward")
+    parser.add_argument("--finetuning", type=int, default=300, help="amortised steps of 16 trajectories a reward")
     parser.add_argument("--compared", type=int, default=700, help="steps of each objective in the comparison")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "ocgfn.json")
     options = parser.parse_args()
