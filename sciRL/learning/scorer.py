@@ -6,6 +6,7 @@ Shapes: B rows, T positions, A scored tokens, V vocabulary, H hidden.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal, TypeAlias
 
 import torch
@@ -61,10 +62,12 @@ class TokenScorer(nn.Module):
             logits_AV = self.model(input_ids=ids_BT, use_cache=False).logits.flatten(0, 1)[before_A]
             logp, spread = token_statistics(logits_AV, targets_A, temperature, entropy)
             return logp, spread, empty
-        decoder, head = decoder_and_head(self.model)
+        decoder, module = decoder_and_head(self.model)
+        head: Callable[[Tensor], Tensor] = module
         if self.shares_prompts():
             layout = flat.flat_layout(ids_BT, index_A)
             hidden_AH = flat.last_hidden(self.model, layout)[layout.before]
+            head = flat.head_of(self.model)
         else:
             hidden_BTH = decoder(input_ids=ids_BT, use_cache=False).last_hidden_state
             hidden_AH = hidden_BTH.flatten(0, 1)[before_A]
@@ -74,7 +77,12 @@ class TokenScorer(nn.Module):
         return logp, spread, values
 
     def _head(
-        self, head: nn.Module, hidden_AH: Tensor, targets_A: Tensor, temperature: float, entropy: EntropyMode
+        self,
+        head: Callable[[Tensor], Tensor],
+        hidden_AH: Tensor,
+        targets_A: Tensor,
+        temperature: float,
+        entropy: EntropyMode,
     ) -> tuple[Tensor, Tensor]:
         def score(hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
             return token_statistics(head(hidden), targets, temperature, entropy)
