@@ -2,12 +2,12 @@
 
 What is fused, and why it is exact up to rounding:
 
-- q, k, v are one matrix, gate and up another; the weight of the RMSNorm before a matrix is folded into its
-  columns, and 1 / sqrt(head size) into q.
+- q, k, v are one matrix, gate and up another; the weight of the RMSNorm before a matrix and sqrt(H) are folded
+  into its columns, and 1 / sqrt(head size) into q. What is left of the norm is x / hypot(|x|, sqrt(H eps)).
 - The rows of q and k are permuted so that the two halves that rotary positions mix lie side by side. A dot
   product of q and k does not change when both are permuted alike, and the rotation becomes one complex product.
 - Query heads are ordered with the key head they share, so that grouped-query attention is a batched matrix
-  product over (row, key head) without copies; keys are kept transposed.
+  product over (row, key head) without copies.
 
 Shapes: B rows, T columns, V tokens, H width, D head size, K key heads, G query heads a key head, L layers.
 """
@@ -20,6 +20,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from sciRL.models.onednn import Matrix
 
 MODEL_TYPES = ("llama", "qwen2", "qwen3")
 
@@ -93,19 +95,22 @@ def _weight(linear: Any) -> Tensor:
 
 @dataclass
 class LeanLayer:
-    """Fused weights of one block; matrices are [in, out]."""
+    """Fused weights of one block."""
 
-    qkv: Tensor
-    qkv_bias: Tensor | None
+    qkv: Matrix
     head_norm: Tensor | None
-    out: Tensor
-    gate_up: Tensor
-    down: Tensor
+    out: Matrix
+    gate_up: Matrix
+    down: Matrix
 
-    def tensors(self) -> list[Tensor]:
-        """Return the tensors in a fixed order."""
-        found = (self.qkv, self.qkv_bias, self.head_norm, self.out, self.gate_up, self.down)
-        return [tensor for tensor in found if tensor is not None]
+    def copy_(self, other: LeanLayer) -> None:
+        """Take over the weights of another block of the same shape."""
+        self.qkv.copy_(other.qkv)
+        self.out.copy_(other.out)
+        self.gate_up.copy_(other.gate_up)
+        self.down.copy_(other.down)
+        if self.head_norm is not None and other.head_norm is not None:
+            self.head_norm.copy_(other.head_norm)
 
 
 class LeanDecoder:
@@ -127,6 +132,7 @@ class LeanDecoder:
         self.groups: int = config.num_attention_heads // config.num_key_value_heads
         self.head_dim: int = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         self.eps: float = config.rms_norm_eps
+        self._floor = torch.tensor((config.hidden_size * self.eps) ** 0.5, device=self.device)
         self.max_length: int = config.max_position_embeddings
         self.layers: list[LeanLayer] = []
         self._rows = self._row_order()
@@ -145,10 +151,8 @@ class LeanDecoder:
 
     def _fused(self, layer: Any) -> LeanLayer:
         attention, mlp = layer.self_attn, layer.mlp
-        first, second = (
-            _full(layer.input_layernorm.weight).float(),
-            _full(layer.post_attention_layernorm.weight).float(),
-        )
+        norms = (layer.input_layernorm, layer.post_attention_layernorm)
+        first, second = (_full(norm.weight).float() * norm.weight.shape[0] ** 0.5 for norm in norms)
         rows = self._rows.to(self.device)
         scale = self.head_dim**-0.5
         has_head_norm = hasattr(attention, "q_norm")
@@ -168,12 +172,11 @@ class LeanDecoder:
             head_norm = torch.cat([q.expand(self.groups, d), k[None]])
         gate_up = torch.cat([_weight(mlp.gate_proj), _weight(mlp.up_proj)]) * second
         return LeanLayer(
-            qkv=qkv.t().to(self.dtype).contiguous(),
-            qkv_bias=bias,
+            qkv=Matrix(qkv.to(self.dtype), bias),
             head_norm=head_norm,
-            out=_weight(attention.o_proj).t().to(self.dtype).contiguous(),
-            gate_up=gate_up.t().to(self.dtype).contiguous(),
-            down=_weight(mlp.down_proj).t().to(self.dtype).contiguous(),
+            out=Matrix(_weight(attention.o_proj).to(self.dtype, copy=True)),
+            gate_up=Matrix(gate_up.to(self.dtype)),
+            down=Matrix(_weight(mlp.down_proj).to(self.dtype, copy=True)),
         )
 
     @torch.no_grad()
@@ -182,7 +185,7 @@ class LeanDecoder:
         fused = [self._fused(layer) for layer in inner.model.layers]
         embedding = _full(inner.model.embed_tokens.weight).to(self.dtype, copy=True)
         tied = inner.lm_head.weight is inner.model.embed_tokens.weight
-        head = embedding if tied else _full(inner.lm_head.weight).to(self.dtype, copy=True)
+        head = Matrix(embedding if tied else _full(inner.lm_head.weight).to(self.dtype, copy=True))
         norm = _full(inner.model.norm.weight).to(torch.float, copy=True)
         if not self.layers:
             self.layers, self.embedding, self.head, self.norm = fused, embedding, head, norm
@@ -192,17 +195,16 @@ class LeanDecoder:
         self.head.copy_(head)
         self.norm.copy_(norm)
         for layer, new in zip(self.layers, fused, strict=True):
-            for ours, theirs in zip(layer.tensors(), new.tensors(), strict=True):
-                ours.copy_(theirs)
+            layer.copy_(new)
 
     def sync(self, model: nn.Module) -> None:
         """Copy the current weights of `model` (LoRA updates merged) into the fused buffers."""
         self._read(model)
 
     def _normed(self, x: Tensor) -> Tensor:
-        """RMSNorm without its weight, which is folded into the next matrix; returns the matrices' type."""
+        """RMSNorm without its weight and sqrt(H), which the next matrix has; returns the matrices' type."""
         norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-        return (x * norm.square_().mul_(1.0 / x.shape[-1]).add_(self.eps).rsqrt_()).to(self.dtype)
+        return (x / norm.hypot_(self._floor)).to(self.dtype)
 
     def _rotated(self, qk: Tensor, rotation: Tensor, layer: LeanLayer) -> Tensor:
         """Normalise (Qwen3) and rotate [..., K, G + 1, D]; `rotation` broadcasts against [..., K, G + 1, D / 2]."""
@@ -213,24 +215,19 @@ class LeanDecoder:
         return torch.view_as_real(pairs * rotation).flatten(-2).to(self.dtype)
 
     def _project(self, x: Tensor, layer: LeanLayer) -> tuple[Tensor, Tensor]:
-        h = self._normed(x)
-        qkv = h @ layer.qkv if layer.qkv_bias is None else torch.addmm(layer.qkv_bias, h, layer.qkv)
+        qkv = layer.qkv(self._normed(x))
         cut = self.kv_heads * (self.groups + 1) * self.head_dim
         qk = qkv[:, :cut].unflatten(-1, (self.kv_heads, self.groups + 1, self.head_dim))
         return qk, qkv[:, cut:].unflatten(-1, (self.kv_heads, self.head_dim))
 
     def _finish(self, x: Tensor, attended: Tensor, layer: LeanLayer) -> Tensor:
-        x = self._added(x, attended, layer.out)
-        gate_up = self._normed(x) @ layer.gate_up
-        gate, up = gate_up.chunk(2, dim=-1)
-        return self._added(x, F.silu(gate).mul_(up), layer.down)
-
-    def _added(self, x: Tensor, y: Tensor, matrix: Tensor) -> Tensor:
-        return x.addmm_(y, matrix) if self.dtype == torch.float32 else x.add_(y @ matrix)
+        x = layer.out.added(x, attended)
+        gate, up = layer.gate_up(self._normed(x)).chunk(2, dim=-1)
+        return layer.down.added(x, F.silu(gate).mul_(up))
 
     def logits(self, x: Tensor) -> Tensor:
         """Return fp32 logits [N, V] of final hidden states [N, H]."""
-        return F.linear((F.rms_norm(x, x.shape[-1:], self.norm, self.eps)).to(self.dtype), self.head).float()
+        return self.head(F.rms_norm(x, x.shape[-1:], self.norm, self.eps).to(self.dtype)).float()
 
     @torch.no_grad()
     def prefill(self, ids_BT: Tensor, padding_B: Tensor | None, cache: Cache | None) -> Tensor:
@@ -261,7 +258,7 @@ class LeanDecoder:
             q = qk[:, :, :, :g].flatten(2, 3).transpose(1, 2)
             key, value = qk[:, :, :, g].transpose(1, 2), v.view(b, t, k, d).transpose(1, 2)
             if cache is not None:
-                cache.keys[index, :, :, :, :t].copy_(key.transpose(2, 3))
+                cache.keys[index, :, :, :t].copy_(key)
                 cache.values[index, :, :, :t].copy_(value)
             key, value = key.repeat_interleave(g, dim=1), value.repeat_interleave(g, dim=1)
             attended = F.scaled_dot_product_attention(q, key, value, attn_mask=mask, is_causal=mask is None, scale=1.0)
@@ -291,7 +288,7 @@ class LeanDecoder:
             qk = self._rotated(qk, rotation, layer)
             cache.write(index, column, qk[:, :, g], v)
             q = qk.view(b * k, g + 1, d)[:, :g]
-            scores = torch.bmm(q, cache.flat_keys[index][: b * k, :, :width])
+            scores = torch.bmm(q, cache.flat_keys[index][: b * k, :width].transpose(1, 2))
             if bias_BT is not None:
                 scores.view(b, k * g, width).add_(bias_BT[:, None])
             attended = torch.bmm(scores.softmax(dim=-1), cache.flat_values[index][: b * k, :width])
@@ -300,42 +297,53 @@ class LeanDecoder:
 
 
 class Cache:
-    """Keys [L, B, K, D, T] (transposed) and values [L, B, K, T, D] of a batch."""
+    """Keys and values [L, B, K, T, D] of a batch."""
 
     def __init__(self, decoder: LeanDecoder, rows: int, columns: int) -> None:
         layers, k, d = len(decoder.layers), decoder.kv_heads, decoder.head_dim
         # Zeros, because columns behind a bias of -inf are still multiplied.
-        self.keys = torch.zeros(layers, rows, k, d, columns, dtype=decoder.dtype, device=decoder.device)
-        self.values = torch.zeros(layers, rows, k, columns, d, dtype=decoder.dtype, device=decoder.device)
+        self.keys = torch.zeros(layers, rows, k, columns, d, dtype=decoder.dtype, device=decoder.device)
+        self.values = torch.zeros_like(self.keys)
+        self._flatten()
+
+    def _flatten(self) -> None:
         self.flat_keys = list(self.keys.flatten(1, 2))
         self.flat_values = list(self.values.flatten(1, 2))
+
+    def grow(self, rows: int, columns: int) -> None:
+        """Keep the first `rows` rows and append `columns` columns of zeros."""
+        layers, _, k, _, d = self.keys.shape
+        zeros = self.keys.new_zeros(layers, rows, k, columns, d)
+        self.keys = torch.cat([self.keys[:, :rows], zeros], dim=3)
+        self.values = torch.cat([self.values[:, :rows], zeros], dim=3)
+        self._flatten()
 
     @property
     def columns(self) -> int:
         """Columns that fit."""
-        return self.keys.shape[-1]
+        return self.keys.shape[3]
 
     def write(self, layer: int, column: int | Tensor, key: Tensor, value: Tensor) -> None:
         """Store one column of keys and values [B, K, D] of the first B rows."""
         b = key.shape[0]
         if isinstance(column, int):
-            self.keys[layer, :b, :, :, column].copy_(key)
+            self.keys[layer, :b, :, column].copy_(key)
             self.values[layer, :b, :, column].copy_(value)
         else:
-            self.keys[layer, :b].index_copy_(3, column, key[..., None])
+            self.keys[layer, :b].index_copy_(2, column, key[:, :, None])
             self.values[layer, :b].index_copy_(2, column, value[:, :, None])
 
     def take(self, other: Cache, rows: Tensor, columns: int) -> None:
         """Fill row i with the first `columns` columns of row `rows[i]` of another cache."""
         b = len(rows)
         for layer in range(self.keys.shape[0]):
-            self.keys[layer, :b, ..., :columns] = other.keys[layer, ..., :columns][rows]
+            self.keys[layer, :b, :, :columns] = other.keys[layer, :, :, :columns][rows]
             self.values[layer, :b, :, :columns] = other.values[layer, :, :, :columns][rows]
 
     def move(self, source: Tensor, target: Tensor, columns: int) -> None:
         """Copy rows `source` onto rows `target` (disjoint), up to `columns`."""
         for layer in range(self.keys.shape[0]):
-            self.keys[layer, target, :, :, :columns] = self.keys[layer, source, :, :, :columns]
+            self.keys[layer, target, :, :columns] = self.keys[layer, source, :, :columns]
             self.values[layer, target, :, :columns] = self.values[layer, source, :, :columns]
 
 
