@@ -47,7 +47,7 @@ class Learner:
         *,
         total_steps: int,
         temperature: float = 1.0,
-        max_tokens: int = 1024,
+        max_tokens: int = 2048,
         critic: bool = False,
         autocast: torch.dtype | None = None,
         processes: ProcessGroup | None = None,
