@@ -77,9 +77,9 @@ class PPOConfig(BaseModel):
     value_clip: float | None = Field(0.2, gt=0)
     """eps_v of the value; null does not clip it."""
     value_coefficient: float = Field(0.5, ge=0)
-    """c_v."""
+    """Weight c_v of the value loss."""
     entropy_coefficient: float = Field(0.01, ge=0)
-    """c_H."""
+    """Weight c_H of the entropy bonus."""
     target_kl: float | None = Field(None, gt=0)
     """No further pass once the estimated divergence from the rollout's policy exceeds this; null never stops."""
     optimizer: PPOOptimizerConfig = PPOOptimizerConfig()

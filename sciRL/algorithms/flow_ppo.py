@@ -40,11 +40,11 @@ class FlowPPOConfig(BaseModel):
     epochs: int = Field(4, ge=1)
     """Passes over a batch."""
     clip: float = Field(0.2, gt=0, le=1)
-    """eps."""
+    """Clip distance eps of the ratio."""
     value_coefficient: float = Field(0.5, ge=0)
-    """c_v."""
+    """Weight c_v of the value loss."""
     entropy_coefficient: float = Field(0.01, ge=0)
-    """c_H."""
+    """Weight c_H of the entropy bonus."""
     network: FlowNetworkSettings = Field(default_factory=lambda: FlowNetworkSettings(backward="uniform"))
     """The policy's network; its log F head is the value here."""
     optimizer: OptimizerConfig = OptimizerConfig(learning_rate=1e-3, gradient_clip=0.5)

@@ -37,7 +37,7 @@ class QLearningConfig(BaseModel):
     gamma: float = Field(0.99, ge=0, le=1)
     """Discount of one environment step."""
     learning_rate: LinearSchedule = LinearSchedule(start=0.1, end=0.01)
-    """alpha."""
+    """Learning rate alpha."""
     epsilon: LinearSchedule = LinearSchedule(start=0.3, end=0.02)
     """Share of exploring actions."""
     explore_probabilities: tuple[float, ...] | None = None

@@ -78,7 +78,8 @@ def start(folder: Path, environment: FlowEnvironment = GRID) -> FlowSetting:
 
 
 def test_stages_are_told_apart_by_their_algorithm() -> None:
-    read: Any = TypeAdapter(FAMILY.algorithms[1].config | FAMILY.algorithms[2].config)
+    kinds = [kind.config for kind in FAMILY.algorithms if kind.make in (OutcomeFinetuning, OutcomePretraining)]
+    read: Any = TypeAdapter(kinds[0] | kinds[1])
     assert type(read.validate_python({"algorithm": "outcome_finetuning"})) is OutcomeFinetuningConfig
     assert type(read.validate_python({"algorithm": "outcome_pretraining"})) is OutcomePretrainingConfig
 
