@@ -37,8 +37,8 @@ class StageConfig(BaseModel):
     compute_of: str | None = None
     """End when as much compute (language models: token passes) was spent as there: the equal-compute control."""
     role: Literal["reference", "trained", "control", "warning", "bound"] = "trained"
-    """What the arm is in the report: reference (SFT, a textbook policy), trained (the claim), control, warning, or bound
-    (an upper bound that knows what no policy may know)."""
+    """What the arm is in the report: reference (SFT, a textbook policy), trained (the claim), control, warning, or an
+    upper bound that knows what no policy may know."""
     description: str = ""
     """One sentence for the report."""
     train: Any
