@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-import shutil
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,11 +10,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from domains.crystal.conversion import Rejected, convert_chunk
-from domains.crystal.rows import MANIFEST, SPLITS, CrystalRow
-from domains.crystal.sources import Source, SourceRow, open_source, sha256
+from domains.crystal.rows import CrystalRow
+from domains.crystal.sources import Source, SourceRow, open_source
+from sciRL.dataset_folder import (
+    SPLITS,
+    across_splits,
+    as_lines,
+    parse_build_settings,
+    refuse_existing,
+    seeded_order,
+    write_folder,
+)
 from sciRL.domain import BuildReport
 from sciRL.errors import UserError
 
@@ -79,19 +85,6 @@ class Drops:
             self.ids[reason].append(f"{identity}: {detail}" if detail else identity)
 
 
-def parse_settings(options: Mapping[str, str]) -> BuildSettings:
-    """Validate key=value options; a bad key or value raises `UserError` with what is allowed."""
-    try:
-        return BuildSettings.model_validate(dict(options))
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
-            allowed = ", ".join(BuildSettings.model_fields)
-            raise UserError(f"unknown build option {key!r}; allowed are {allowed}") from error
-        raise UserError(f"build option {key}={first['input']!r}: {first['msg']}") from error
-
-
 def build(source: str, out: Path, options: Mapping[str, str]) -> BuildReport:
     """Turn a source into a dataset folder, written aside and renamed when complete.
 
@@ -103,12 +96,10 @@ def build(source: str, out: Path, options: Mapping[str, str]) -> BuildReport:
     Raises:
         UserError: unreadable source, bad option, no usable row, or `out` exists already.
     """
-    settings = parse_settings(options)
+    settings = parse_build_settings(BuildSettings, options)
     opened = open_source(source)
     out = Path(out)
-    replaceable = settings.overwrite and (out / MANIFEST).is_file()
-    if out.exists() and not replaceable and (out.is_file() or any(out.iterdir())):
-        raise UserError(f"{out} exists already; choose another folder, or overwrite=true to replace a dataset folder")
+    refuse_existing(out, settings.overwrite)
     drops = Drops()
     rows, own_splits, read = _collect(opened, settings, drops)
     if settings.substitute:
@@ -118,7 +109,7 @@ def build(source: str, out: Path, options: Mapping[str, str]) -> BuildReport:
         raise UserError(f"{source}: none of the {read} rows can be used: {reasons}")
     parts = _split(rows, own_splits, settings)
     manifest = _manifest(opened, settings, parts, drops, read)
-    _write(out, parts, manifest)
+    write_folder(out, {f"{split}.jsonl": as_lines(rows) for split, rows in parts.items()}, manifest)
     examples = [rows[0].text for rows in parts.values() if rows]
     sizes = {split: len(part) for split, part in parts.items()}
     return BuildReport(out, read, sum(sizes.values()), dict(drops.counts), sizes, examples)
@@ -215,10 +206,6 @@ def _substituted(rows: Sequence[CrystalRow], settings: BuildSettings) -> list[Cr
     return made
 
 
-def _order(seed: int, text: str) -> str:
-    return hashlib.sha256(f"{seed}\n{text}".encode()).hexdigest()
-
-
 def _split(
     rows: Sequence[CrystalRow], own_splits: Mapping[str, str], settings: BuildSettings
 ) -> dict[str, list[CrystalRow]]:
@@ -229,7 +216,7 @@ def _split(
             raise UserError(f"split=source needs files called train, val and test; row {missing[0]!r} has no split")
         where = {row.id: own_splits[row.id] for row in rows}
     else:
-        formulas = sorted({row.formula for row in rows}, key=lambda formula: _order(settings.seed, formula))
+        formulas = sorted({row.formula for row in rows}, key=lambda formula: seeded_order(settings.seed, formula))
         held_out = max(1, round(len(formulas) / 10)) if len(formulas) >= 3 else 0
         ranks = {formula: rank for rank, formula in enumerate(formulas)}
         where = {
@@ -238,18 +225,9 @@ def _split(
             for row in rows
         }  # fmt: skip
     parts: dict[str, list[CrystalRow]] = {split: [] for split in SPLITS}
-    for row in sorted(rows, key=lambda row: _order(settings.seed, row.id)):
+    for row in sorted(rows, key=lambda row: seeded_order(settings.seed, row.id)):
         parts[where[row.id]].append(row)
     return parts
-
-
-def formulas_across_splits(parts: Mapping[str, Sequence[CrystalRow]]) -> list[str]:
-    """Return the reduced formulas that occur in more than one split, sorted."""
-    seen: dict[str, set[str]] = defaultdict(set)
-    for split, rows in parts.items():
-        for row in rows:
-            seen[row.formula].add(split)
-    return sorted(formula for formula, splits in seen.items() if len(splits) > 1)
 
 
 def _manifest(
@@ -259,7 +237,7 @@ def _manifest(
         "formula": f"80/10/10 by reduced formula: sha256 of (seed {settings.seed}, formula), ranked",
         "source": "as the source files are called",
     }
-    shared = formulas_across_splits(parts)
+    shared = across_splits(parts, lambda row: row.formula)
     return {
         "domain": "crystal",
         "builder_version": BUILDER_VERSION,
@@ -274,23 +252,3 @@ def _manifest(
         "formulas_across_splits": {"count": len(shared), "first": shared[:LISTED]},
         "licence": LICENCES.get(opened.kind, LICENCES["default"]),
     }
-
-
-def _write(out: Path, parts: Mapping[str, Sequence[CrystalRow]], manifest: dict[str, Any]) -> None:
-    """Write the folder aside and rename it, so that a killed build leaves no half dataset."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    aside = out.parent / f".{out.name}.{os.getpid()}.building"
-    replaced = out.parent / f".{out.name}.{os.getpid()}.replaced"
-    try:
-        aside.mkdir()
-        for split, rows in parts.items():
-            content = "".join(row.to_json() + "\n" for row in rows)
-            (aside / f"{split}.jsonl").write_text(content, encoding="utf-8")
-        manifest["files"] = {f"{split}.jsonl": sha256(aside / f"{split}.jsonl") for split in parts}
-        (aside / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        if out.exists():
-            os.replace(out, replaced)
-        os.replace(aside, out)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-        shutil.rmtree(replaced, ignore_errors=True)

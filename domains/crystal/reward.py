@@ -15,8 +15,9 @@ from domains.crystal.metrics import diversity, space_group_split, stability
 from domains.crystal.novelty import TrainingSet
 from domains.crystal.options import CrystalOptions
 from domains.crystal.pairs import BUILDERS, candidates
-from domains.crystal.rows import SPLITS, load_rows
+from domains.crystal.rows import load_rows
 from domains.crystal.rubrics import make_rubric
+from sciRL.dataset_folder import SPLITS
 from sciRL.domain import Record
 from sciRL.errors import UserError
 from sciRL.verification.base import Rubric

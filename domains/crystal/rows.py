@@ -10,10 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from sciRL.errors import UserError
-
-SPLITS = ("train", "validation", "test")
-MANIFEST = "manifest.json"
+from sciRL.dataset_folder import read_jsonl, split_file
 
 
 @dataclass(frozen=True)
@@ -55,24 +52,13 @@ class CrystalRow:
         return cls(**data)
 
 
-def split_path(data: Path, split: str) -> Path:
-    """Return the file of a split; an unknown split or a folder that is no dataset raises `UserError`."""
-    if split not in SPLITS:
-        raise UserError(f"unknown split {split!r}; allowed are {', '.join(SPLITS)}")
-    path = data / f"{split}.jsonl"
-    if not path.is_file():
-        raise UserError(f"{data}: not a crystal dataset folder ({path.name} is missing); make one with "
-                        "scirl data build crystal --source SOURCE --out FOLDER")  # fmt: skip
-    return path
-
-
 def load_rows(data: Path, split: str) -> tuple[CrystalRow, ...]:
     """Return the rows of a split in file order.
 
     Raises:
         UserError: missing folder or file, or a line that is not a row (file and line are named).
     """
-    path = split_path(Path(data), split)
+    path = split_file(Path(data), split, "crystal")
     status = path.stat()
     return _read_rows(path, status.st_mtime_ns, status.st_size)
 
@@ -80,11 +66,4 @@ def load_rows(data: Path, split: str) -> tuple[CrystalRow, ...]:
 @lru_cache(maxsize=12)
 def _read_rows(path: Path, mtime_ns: int, size: int) -> tuple[CrystalRow, ...]:
     """Read a split once per version of the file (`mtime_ns` and `size` are the cache key)."""
-    rows = []
-    with path.open(encoding="utf-8") as handle:
-        for index, line in enumerate(handle, start=1):
-            try:
-                rows.append(CrystalRow.from_dict(json.loads(line)))
-            except (ValueError, TypeError) as error:
-                raise UserError(f"{path}: line {index}: not a crystal row: {error}") from error
-    return tuple(rows)
+    return read_jsonl(path, CrystalRow.from_dict, "a crystal row")

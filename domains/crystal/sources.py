@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import gzip
-import hashlib
 import io
 import json
 import math
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from sciRL.dataset_folder import sha256
 from sciRL.errors import UserError
 
 Form = Literal["cif", "wytext", "structure"]
@@ -89,12 +89,6 @@ def open_source(source: str) -> Source:
     if path.stat().st_size == 0:
         raise UserError(f"{source}: the file is empty")
     return Source(path.name, _suffix(path)[1:], (path,))
-
-
-def sha256(path: Path) -> str:
-    """Return the sha256 of a file in hexadecimal."""
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def _open_folder(path: Path) -> Source:

@@ -4,27 +4,38 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from domains.gflownet.reading import Problem, canonical_smiles
-from domains.gflownet.sources import COMMON, COMMON_FILE, SourceRow, open_source, read_rows, sha256
+from domains.gflownet.sources import COMMON, COMMON_FILE, SourceRow, open_source, read_rows
+from sciRL.dataset_folder import (
+    SPLITS,
+    across_splits,
+    as_lines,
+    at_most,
+    count_problems,
+    file_problems,
+    parse_build_settings,
+    read_jsonl,
+    read_manifest,
+    refuse_existing,
+    seeded_order,
+    sha256,
+    split_file,
+    write_folder,
+)
 from sciRL.domain import BuildReport
 from sciRL.errors import UserError
 
 BUILDER_VERSION = 1
-SPLITS = ("train", "validation", "test")
-MANIFEST = "manifest.json"
 LISTED = 50
 """How many dropped lines the manifest lists for each reason."""
-MAX_PROBLEMS = 50
 LICENCES = {
     COMMON: "Names and SMILES written for this project from general knowledge; Apache-2.0 as the code.",
     "file": "The licence of the source file applies.",
@@ -92,19 +103,6 @@ class Drops:
             self.lines[reason].append(f"line {row.line}: {row.smiles[:80]}: {detail}")
 
 
-def parse_settings(options: Mapping[str, str]) -> BuildSettings:
-    """Validate key=value options; a bad key or value raises `UserError` with what is allowed."""
-    try:
-        return BuildSettings.model_validate(dict(options))
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
-            allowed = ", ".join(BuildSettings.model_fields)
-            raise UserError(f"unknown build option {key!r}; allowed are {allowed}") from error
-        raise UserError(f"build option {key}={first['input']!r}: {first['msg']}") from error
-
-
 def build(source: str, out: Path, options: Mapping[str, str]) -> BuildReport:
     """Turn a file of SMILES into a dataset folder, written aside and renamed when complete.
 
@@ -116,19 +114,18 @@ def build(source: str, out: Path, options: Mapping[str, str]) -> BuildReport:
     Raises:
         UserError: unreadable source, bad option, no usable row, or `out` exists already.
     """
-    settings = parse_settings(options)
+    settings = parse_build_settings(BuildSettings, options)
     path = open_source(source)
     out = Path(out)
-    replaceable = settings.overwrite and (out / MANIFEST).is_file()
-    if out.exists() and not replaceable and (out.is_file() or any(out.iterdir())):
-        raise UserError(f"{out} exists already; choose another folder, or overwrite=true to replace a dataset folder")
+    refuse_existing(out, settings.overwrite)
     drops = Drops()
     rows, read = _collect(path, settings, drops)
     if not rows:
         reasons = ", ".join(f"{reason} ({count})" for reason, count in drops.counts.most_common())
         raise UserError(f"{source}: none of the {read} rows can be used: {reasons or 'there are none'}")
     parts = split_by_scaffold(rows, settings.seed)
-    _write(out, parts, _manifest(path, settings, parts, drops, read))
+    files = {f"{split}.jsonl": as_lines(part) for split, part in parts.items()}
+    write_folder(out, files, _manifest(path, settings, parts, drops, read))
     sizes = {split: len(part) for split, part in parts.items()}
     return BuildReport(out, read, len(rows), dict(drops.counts), sizes, [row.smiles for row in rows[:3]])
 
@@ -160,10 +157,6 @@ def _collect(path: Path, settings: BuildSettings, drops: Drops) -> tuple[list[Mo
     return rows, read
 
 
-def _order(seed: int, text: str) -> str:
-    return hashlib.sha256(f"{seed}\n{text}".encode()).hexdigest()
-
-
 def split_by_scaffold(rows: Sequence[MoleculeRow], seed: int) -> dict[str, list[MoleculeRow]]:
     """Deal whole scaffolds to the splits: test, then validation, up to a tenth of the rows each; the rest trains.
 
@@ -177,20 +170,11 @@ def split_by_scaffold(rows: Sequence[MoleculeRow], seed: int) -> dict[str, list[
     room = {"test": max(1, round(len(rows) / 10)), "validation": max(1, round(len(rows) / 10)), "train": len(rows)}
     if len(groups) < 3:
         room["test"] = room["validation"] = 0
-    for scaffold in sorted(groups, key=lambda scaffold: _order(seed, scaffold)):
+    for scaffold in sorted(groups, key=lambda scaffold: seeded_order(seed, scaffold)):
         group = groups[scaffold]
         split = next(name for name in ("test", "validation", "train") if len(parts[name]) + len(group) <= room[name])
         parts[split] += group
-    return {split: sorted(part, key=lambda row: _order(seed, row.id)) for split, part in parts.items()}
-
-
-def scaffolds_across_splits(parts: Mapping[str, Sequence[MoleculeRow]]) -> list[str]:
-    """Return the scaffolds that occur in more than one split, sorted."""
-    seen: dict[str, set[str]] = defaultdict(set)
-    for split, rows in parts.items():
-        for row in rows:
-            seen[row.scaffold].add(split)
-    return sorted(scaffold for scaffold, splits in seen.items() if len(splits) > 1)
+    return {split: sorted(part, key=lambda row: seeded_order(seed, row.id)) for split, part in parts.items()}
 
 
 def _manifest(
@@ -199,7 +183,7 @@ def _manifest(
     import rdkit
 
     kind = COMMON if path == COMMON_FILE else "file"
-    shared = scaffolds_across_splits(parts)
+    shared = across_splits(parts, lambda row: row.scaffold)
     return {
         "domain": "gflownet",
         "builder_version": BUILDER_VERSION,
@@ -218,44 +202,13 @@ def _manifest(
     }
 
 
-def _write(out: Path, parts: Mapping[str, Sequence[MoleculeRow]], manifest: dict[str, Any]) -> None:
-    """Write the folder aside and rename it, so that a killed build leaves no half dataset."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    aside = out.parent / f".{out.name}.{os.getpid()}.building"
-    replaced = out.parent / f".{out.name}.{os.getpid()}.replaced"
-    try:
-        aside.mkdir()
-        for split, rows in parts.items():
-            content = "".join(row.to_json() + "\n" for row in rows)
-            (aside / f"{split}.jsonl").write_text(content, encoding="utf-8")
-        manifest["files"] = {f"{split}.jsonl": sha256(aside / f"{split}.jsonl") for split in parts}
-        (aside / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        if out.exists():
-            os.replace(out, replaced)
-        os.replace(aside, out)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-        shutil.rmtree(replaced, ignore_errors=True)
-
-
 def load_rows(data: Path, split: str) -> tuple[MoleculeRow, ...]:
     """Return the rows of a split in file order.
 
     Raises:
         UserError: an unknown split, a missing folder or file, or a line that is not a row (file and line are named).
     """
-    if split not in SPLITS:
-        raise UserError(f"unknown split {split!r}; allowed are {', '.join(SPLITS)}")
-    path = Path(data) / f"{split}.jsonl"
-    if not path.is_file():
-        raise UserError(f"{data}: not a dataset folder of molecules ({path.name} is missing)")
-    rows = []
-    for index, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        try:
-            rows.append(MoleculeRow.from_dict(json.loads(line)))
-        except (ValueError, TypeError) as error:
-            raise UserError(f"{path}: line {index}: not a molecule row: {error}") from error
-    return tuple(rows)
+    return read_jsonl(split_file(Path(data), split, "gflownet"), MoleculeRow.from_dict, "a molecule row")
 
 
 def check(folder: Path) -> list[str]:
@@ -265,8 +218,8 @@ def check(folder: Path) -> list[str]:
         UserError: the folder or its manifest cannot be read at all.
     """
     folder = Path(folder)
-    manifest = _read_manifest(folder)
-    problems: list[str] = []
+    manifest = read_manifest(folder, "gflownet")
+    problems = file_problems(folder, manifest)
     parts: dict[str, tuple[MoleculeRow, ...]] = {}
     for split in SPLITS:
         name = f"{split}.jsonl"
@@ -275,22 +228,15 @@ def check(folder: Path) -> list[str]:
         except UserError as error:
             problems.append(str(error))
             continue
-        found, expected = sha256(folder / name), manifest.get("files", {}).get(name)
-        if found != expected:
-            problems.append(f"{name}: sha256 {found} is not the manifest's {expected}")
-        count = manifest.get("rows", {}).get(split)
-        if len(parts[split]) != count:
-            problems.append(f"{name}: {len(parts[split])} rows, the manifest says {count}")
         problems += [f"{name}: row {row.id}: {problem}" for row in parts[split] for problem in _row_problems(row)]
+    problems += count_problems(parts, manifest)
     texts = [row.smiles for rows in parts.values() for row in rows]
     if len(set(texts)) != len(texts):
         problems.append(f"{len(texts) - len(set(texts))} molecules are there more than once")
-    shared = scaffolds_across_splits(parts)
+    shared = across_splits(parts, lambda row: row.scaffold)
     if shared:
         problems.append(f"{len(shared)} scaffolds are in more than one split, for example {shared[0]!r}")
-    if len(problems) > MAX_PROBLEMS:
-        return [*problems[:MAX_PROBLEMS], f"... and {len(problems) - MAX_PROBLEMS} more problems"]
-    return problems
+    return at_most(problems)
 
 
 def _row_problems(row: MoleculeRow) -> list[str]:
@@ -306,16 +252,3 @@ def _row_problems(row: MoleculeRow) -> list[str]:
     problems += [f"{k} is {getattr(row, k)!r}, the SMILES has {v!r}" for k, v in actual.items() if getattr(row, k) != v]
     off = {key: value for key, value in measured.items() if abs(getattr(row, key) - value) > 1e-3}
     return problems + [f"{key} is {getattr(row, key)}, the SMILES has {value:.4f}" for key, value in off.items()]
-
-
-def _read_manifest(folder: Path) -> dict[str, Any]:
-    path = folder / MANIFEST
-    if not path.is_file():
-        raise UserError(f"{folder}: not a dataset folder of molecules ({MANIFEST} is missing)")
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{path}: not valid JSON: {error}") from error
-    if not isinstance(manifest, dict) or manifest.get("domain") != "gflownet":
-        raise UserError(f"{path}: the manifest of a gflownet dataset is needed")
-    return manifest

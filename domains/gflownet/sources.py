@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import gzip
-import hashlib
 import io
 import json
 import sys
@@ -73,12 +72,6 @@ def read_rows(path: Path, column: str = "") -> Iterator[SourceRow]:
 def suffix(path: Path) -> str:
     """Return the file's suffix in lower case, `.gz` taken off."""
     return Path(path.name.lower().removesuffix(".gz")).suffix
-
-
-def sha256(path: Path) -> str:
-    """Return the sha256 of a file in hexadecimal."""
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def _text(path: Path) -> io.StringIO:

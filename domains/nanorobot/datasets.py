@@ -5,10 +5,6 @@ The embedded folder `standard` stands for "no scenario chosen": it leaves the re
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import shutil
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,11 +14,19 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from domains.nanorobot.options import NanorobotOptions
 from domains.nanorobot.scenario_file import Reading, Scenario, read_source
+from sciRL.dataset_folder import (
+    file_problems,
+    parse_build_settings,
+    read_manifest,
+    refuse_existing,
+    sha256,
+    write_folder,
+)
 from sciRL.domain import BuildReport
 from sciRL.errors import UserError
 
 STANDARD = Path(__file__).parent / "data" / "standard"
-MANIFEST, SCENARIO = "manifest.json", "scenario.json"
+SCENARIO = "scenario.json"
 BUILDER_VERSION = 1
 MOST = {"tumours": 3, "obstacles": 32}
 """Entries that `NanorobotOptions` allows."""
@@ -40,19 +44,6 @@ class BuildSettings(BaseModel):
     """Whether an existing scenario folder may be replaced."""
 
 
-def parse_settings(options: Mapping[str, str]) -> BuildSettings:
-    """Validate key=value options; a bad key or value raises `UserError` with what is allowed."""
-    try:
-        return BuildSettings.model_validate(dict(options))
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
-            allowed = ", ".join(BuildSettings.model_fields)
-            raise UserError(f"unknown build option {key!r}; allowed are {allowed}") from error
-        raise UserError(f"build option {key}={first['input']!r}: {first['msg']}") from error
-
-
 def build(source: str, out: Path, options: Mapping[str, str]) -> BuildReport:
     """Turn a file of positions into a scenario folder, written aside and renamed when complete.
 
@@ -67,19 +58,16 @@ def build(source: str, out: Path, options: Mapping[str, str]) -> BuildReport:
     Example: a CSV with the lines `kind,x,y,z,radius`, `tumour,40,0,0,` and `obstacle,-60,0,0,20` gives a folder with
     one tumour and one obstacle.
     """
-    settings = parse_settings(options)
+    settings = parse_build_settings(BuildSettings, options)
     path, out = Path(source), Path(out)
-    replaceable = settings.overwrite and (out / MANIFEST).is_file()
-    if out.exists() and not replaceable and (out.is_file() or any(out.iterdir())):
-        raise UserError(f"{out} exists already; choose another folder, or overwrite=true to replace a scenario folder")
+    refuse_existing(out, settings.overwrite, "scenario")
     reading = read_source(path)
     scenario = reading.scenario
     if None not in (settings.box, scenario.box) and settings.box != scenario.box:
         raise UserError(f"build option box={settings.box:g}, but {path} says {scenario.box:g}: give one of them")
     scenario.box = scenario.box if settings.box is None else settings.box
     _usable(path, reading)
-    manifest = _manifest(path, reading)
-    _write(out, scenario, manifest)
+    write_folder(out, {SCENARIO: scenario.to_json()}, _manifest(path, reading))
     kept = sum(map(len, scenario.parts().values()))
     dropped = dict(Counter(reason for _, reason in reading.dropped))
     examples = [f"{name[:-1]} {entries[0].values}" for name, entries in scenario.parts().items() if entries]
@@ -107,28 +95,11 @@ def _manifest(path: Path, reading: Reading) -> dict[str, Any]:
     return {
         "domain": "nanorobot",
         "builder_version": BUILDER_VERSION,
-        "source": {"name": path.name, "sha256": {path.name: hashlib.sha256(path.read_bytes()).hexdigest()}},
+        "source": {"name": path.name, "sha256": {path.name: sha256(path)}},
         "rows": {name: len(entries) for name, entries in scenario.parts().items()},
         "dropped": [{"where": where, "reason": reason} for where, reason in reading.dropped],
         "licence": "The licence of the source applies.",
-        "files": {SCENARIO: hashlib.sha256(scenario.to_json().encode()).hexdigest()},
     }
-
-
-def _write(out: Path, scenario: Scenario, manifest: Mapping[str, Any]) -> None:
-    out.parent.mkdir(parents=True, exist_ok=True)
-    aside = out.parent / f".{out.name}.{os.getpid()}.building"
-    replaced = out.parent / f".{out.name}.{os.getpid()}.replaced"
-    try:
-        aside.mkdir()
-        (aside / SCENARIO).write_text(scenario.to_json(), encoding="utf-8")
-        (aside / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        if out.exists():
-            os.replace(out, replaced)
-        os.replace(aside, out)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-        shutil.rmtree(replaced, ignore_errors=True)
 
 
 def load_scenario(folder: Path) -> Scenario:
@@ -137,27 +108,12 @@ def load_scenario(folder: Path) -> Scenario:
     Raises:
         UserError: the folder is no scenario folder, or its files cannot be read.
     """
-    manifest = _read_manifest(folder)
-    if manifest.get("domain") != "nanorobot":
-        raise UserError(f"{folder}: a folder of domain nanorobot is needed; found {manifest.get('domain')!r}")
+    read_manifest(folder, "nanorobot")
     path = folder / SCENARIO
     try:
         return Scenario.from_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: {error}") from None
-
-
-def _read_manifest(folder: Path) -> dict[str, Any]:
-    path = Path(folder) / MANIFEST
-    if not path.is_file():
-        raise UserError(f"{folder}: not a nanorobot scenario folder ({MANIFEST} is missing)")
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{path}: not valid JSON: {error}") from None
-    if not isinstance(manifest, dict):
-        raise UserError(f"{path}: a JSON object is needed; found {type(manifest).__name__}")
-    return manifest
 
 
 def check(folder: Path) -> list[str]:
@@ -167,16 +123,12 @@ def check(folder: Path) -> list[str]:
         UserError: the folder or its manifest cannot be read at all.
     """
     folder = Path(folder)
-    manifest = _read_manifest(folder)
+    manifest = read_manifest(folder, "nanorobot")
     try:
         scenario = load_scenario(folder)
     except UserError as error:
         return [str(error)]
-    problems = []
-    expected = manifest.get("files", {}).get(SCENARIO)
-    found = hashlib.sha256((folder / SCENARIO).read_bytes()).hexdigest()
-    if found != expected:
-        problems.append(f"{SCENARIO}: sha256 {found} is not the manifest's {expected}")
+    problems = file_problems(folder, manifest)
     for name, entries in scenario.parts().items():
         count = manifest.get("rows", {}).get(name)
         if len(entries) != count:
@@ -205,7 +157,7 @@ def with_scenario(options: NanorobotOptions, folder: Path) -> NanorobotOptions:
         return options
     scenario = load_scenario(folder)
     _free_to_place(options, scenario, folder)
-    source = str(_read_manifest(folder).get("source", {}).get("name", folder / SCENARIO))
+    source = str(read_manifest(folder, "nanorobot").get("source", {}).get("name", folder / SCENARIO))
     values = options.model_dump(exclude_unset=True)
     if scenario.box is not None:
         values["box"] = scenario.box

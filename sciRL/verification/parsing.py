@@ -79,7 +79,7 @@ def parse_sections(text: str) -> Sections:
         if len(tags) > len(TAGS):
             break
     names = [match.group() for match in tags]
-    look_alike = _first_look_alike(text)
+    look_alike = look_alike_tag(text)
     if look_alike is not None:
         return Sections(None, None, f"{look_alike!r} looks like a tag but is none")
     if not names:
@@ -105,7 +105,8 @@ def _problem(names: list[str]) -> str:
     return "tags out of order: " + " ".join(names)
 
 
-def _first_look_alike(text: str) -> str | None:
+def look_alike_tag(text: str) -> str | None:
+    """Return the first piece of a text that a reader would take for one of `TAGS` and that is none, or None."""
     for match in _LOOK_ALIKE.finditer(text):
         if match.group() not in TAGS and _folded(match.group(1)) in _TAG_NAMES:
             return match.group()

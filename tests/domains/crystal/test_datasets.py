@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 from domains.crystal.codec import WyText
 from domains.crystal.dataset_check import check
 from domains.crystal.datasets import build
-from domains.crystal.rows import SPLITS, CrystalRow, load_rows
+from domains.crystal.rows import CrystalRow, load_rows
 from domains.crystal.sources import number, open_source
 from domains.crystal.substitution import Substitution, substitutes
+from sciRL.dataset_folder import SPLITS
 from sciRL.errors import UserError
 
 ROCK_SALTS = {"NaCl": 5.64, "KCl": 6.29, "MgO": 4.21, "CaO": 4.81, "LiF": 4.03, "KBr": 6.60}

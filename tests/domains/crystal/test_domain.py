@@ -14,7 +14,8 @@ from domains.crystal.dataset_check import check
 from domains.crystal.options import CrystalOptions
 from domains.crystal.reward import build_hull
 from domains.crystal.rows import load_rows
-from domains.crystal.sources import PROTOTYPE_FILE, sha256
+from domains.crystal.sources import PROTOTYPE_FILE
+from sciRL.dataset_folder import sha256
 from sciRL.domain import Domain, Record
 from sciRL.errors import UserError
 from sciRL.score import Score, Status

@@ -17,6 +17,7 @@ from rdkit.Chem.rdMolDescriptors import CalcMolFormula
 
 from domains.gflownet import datasets, figures, metrics
 from domains.gflownet.sources import COMMON_FILE
+from sciRL.dataset_folder import SPLITS, across_splits
 
 DEFAULT = Path(datasets.__file__).parent / "data" / "common"
 LINES = [
@@ -55,7 +56,7 @@ def test_all_kinds_of_files_give_the_same_molecules(tmp_path: Path, name: str) -
     path = tmp_path / name
     path.write_bytes(gzip.compress(text.encode()) if name.endswith("gz") else text.encode())
     datasets.build(str(path), tmp_path / "out", {})
-    made = [row for split in datasets.SPLITS for row in datasets.load_rows(tmp_path / "out", split)]
+    made = [row for split in SPLITS for row in datasets.load_rows(tmp_path / "out", split)]
     assert sorted((row.name, row.smiles) for row in made) == sorted(
         (title, Chem.CanonSmiles(smiles)) for title, smiles in rows
     )
@@ -79,9 +80,9 @@ def test_scaffolds_are_never_split(tmp_path: Path) -> None:
     for seed in range(4):
         out = tmp_path / str(seed)
         report = datasets.build(str(source), out, {"seed": str(seed)})
-        parts = {split: datasets.load_rows(out, split) for split in datasets.SPLITS}
+        parts = {split: datasets.load_rows(out, split) for split in SPLITS}
         assert report.splits == {"train": 48, "validation": 6, "test": 6}
-        assert datasets.scaffolds_across_splits(parts) == []
+        assert across_splits(parts, lambda row: row.scaffold) == []
         assert len({row.smiles for rows in parts.values() for row in rows}) == 60
     first, second = (datasets.load_rows(tmp_path / str(seed), "test") for seed in (0, 1))
     assert {row.scaffold for row in first} != {row.scaffold for row in second}
@@ -136,7 +137,7 @@ def test_the_embedded_data_are_sound_and_their_formulas_right() -> None:
     assert len(rows) == 119
     for row in rows:
         assert CalcMolFormula(Chem.MolFromSmiles(row["smiles"])) == row["formula"], row["name"]
-    assert sum(len(datasets.load_rows(DEFAULT, split)) for split in datasets.SPLITS) == 119
+    assert sum(len(datasets.load_rows(DEFAULT, split)) for split in SPLITS) == 119
 
 
 def test_metrics_count_all_attempts() -> None:

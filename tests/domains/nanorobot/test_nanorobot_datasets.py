@@ -101,7 +101,7 @@ def test_check_finds_a_changed_file(tmp_path: Path) -> None:
     problems = check(out)
     assert any("sha256" in problem for problem in problems)
     assert any("3 tumours, the manifest says 2" in problem for problem in problems)
-    with pytest.raises(UserError, match="not a nanorobot scenario folder"):
+    with pytest.raises(UserError, match="not a nanorobot dataset folder"):
         check(tmp_path)
 
 
