@@ -148,6 +148,10 @@ class LanguageDomain(Domain):
         """Return (chosen, rejected) record indices by one of the domain's own pair builders."""
         raise UserError(f"domain {self.name!r} has no pair builder {builder!r}; allowed: best_vs_worst, best_vs_rest")
 
+    def precise_spans(self, answer: str) -> Sequence[tuple[int, int]]:
+        """Return the (start, end) characters of an answer whose tokens `precision_weight` makes count more."""
+        return ()
+
 
 class ControlDomain(Domain):
     """A domain whose policy acts in an environment: a task describes an episode, its answer is the episode's record."""

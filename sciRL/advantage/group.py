@@ -8,8 +8,9 @@ With R_i the outcome of row i and its group's mean and sample standard deviation
     opo        A_i = R_i - sum(len R) / sum(len)       length-weighted optimal baseline
     reinforce_baseline   R_i - mean, then whitened over all trained tokens of the batch
 
-A group of one has no baseline (mean 0, std 1). A group without spread has advantage exactly 0.
-Rows whose verifier failed are absent from all statistics and get advantage 0.
+Rows whose verifier failed, and rows that no loss trains on (weight 0: cut off and filtered), are absent from all
+statistics and get advantage 0. A group without spread has advantage exactly 0, and so has one of which a single
+row is left; a group that is one row to begin with has no baseline (mean 0, std 1).
 """
 
 from __future__ import annotations
@@ -30,34 +31,40 @@ def row_advantages(batch: TrajectoryBatch, estimator: Estimator) -> Tensor:
 
     Example: outcomes [1, 0, 0, 1] in one group give GRPO advantages [0.8660, -0.8660, -0.8660, 0.8660].
     """
-    scorable = batch.scorable
-    outcome = torch.where(scorable, batch.outcome, torch.zeros_like(batch.outcome)).double()
+    counted = counted_rows(batch)
+    outcome = torch.where(counted, batch.outcome, torch.zeros_like(batch.outcome)).double()
     n = len(batch)
-    count = batch.spread(batch.segment_count("group", n, scorable), "group", n)
+    count = batch.spread(batch.segment_count("group", n, counted), "group", n)
     if estimator == "opo":
         length = batch.segment_sum(batch.action.double(), "row")
-        weighted = batch.segment_sum(length * outcome, "group", scorable) / batch.segment_sum(
-            length, "group", scorable
+        weighted = batch.segment_sum(length * outcome, "group", counted) / batch.segment_sum(
+            length, "group", counted
         ).clamp(min=1)
         baseline = batch.spread(weighted, "group", n)
     else:
-        baseline = batch.spread(batch.segment_mean(outcome, "group", scorable), "group", n)
-    alone = count <= 1
+        baseline = batch.spread(batch.segment_mean(outcome, "group", counted), "group", n)
+    alone = batch.spread(batch.segment_count("group", n), "group", n) == 1
     advantage = outcome - torch.where(alone, torch.zeros_like(baseline), baseline)
     if estimator == "grpo":
-        std = batch.spread(batch.segment_std(outcome, "group", scorable), "group", n)
+        std = batch.spread(batch.segment_std(outcome, "group", counted), "group", n)
         advantage = torch.where(alone, advantage, advantage / (std + 1e-6))
     elif estimator == "rloo":
         advantage = torch.where(alone, advantage, advantage * count / (count - 1).clamp(min=1))
     spread = has_spread(batch, outcome) | alone
-    return torch.where(scorable & spread, advantage, torch.zeros_like(advantage)).float()
+    return torch.where(counted & spread, advantage, torch.zeros_like(advantage)).float()
+
+
+def counted_rows(batch: TrajectoryBatch) -> Tensor:
+    """Whether a row takes part in its group's statistics: its verifier gave a value and a loss trains on it [N]."""
+    trained = batch.segment_sum((batch.action & (batch.weight > 0)).float(), "row") > 0
+    return batch.scorable & trained
 
 
 def has_spread(batch: TrajectoryBatch, outcome: Tensor) -> Tensor:
-    """Whether a row's group holds two different outcomes among its scorable rows [N]."""
+    """Whether a row's group holds two different outcomes among its counted rows [N]."""
     index = batch.group_index
     size = int(index.max()) + 1 if len(index) else 0
-    kept = batch.scorable
+    kept = counted_rows(batch)
     lowest = torch.full((size,), float("inf"), dtype=outcome.dtype)
     highest = torch.full((size,), float("-inf"), dtype=outcome.dtype)
     lowest.scatter_reduce_(0, index[kept], outcome[kept], "amin")

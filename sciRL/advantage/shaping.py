@@ -42,7 +42,13 @@ class SoftOverlong:
 
 
 class OverlongFilter:
-    """Masks truncated rows out of the loss: an answer cut by the token limit is not evidence of a bad answer."""
+    """Masks truncated rows out of the loss: an answer cut by the token limit is not evidence of a bad answer.
+
+    Placed before the advantage it also takes them out of their group's mean and standard deviation
+    (DAPO, arXiv 2503.14476, section 3.4; CAD-RL, arXiv 2508.10118, eq. 9).
+
+    Example: outcomes [1, 0, 0] of one group, the last cut off, give the advantages of [1, 0], and exactly 0.
+    """
 
     reads: ClassVar[frozenset[str]] = frozenset({"truncated", "weight"})
     writes: ClassVar[frozenset[str]] = frozenset({"weight"})

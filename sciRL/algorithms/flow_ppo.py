@@ -18,7 +18,7 @@ from sciRL.algorithms.setting import FlowSetting
 from sciRL.flow.exponent import RewardExponent
 from sciRL.flow.network import FlowNetwork
 from sciRL.flow.rollout import Trajectories, sample
-from sciRL.flow.samplers import NetworkSampler
+from sciRL.flow.samplers import NetworkSampler, network_to_go_on_with
 from sciRL.flow.trainer import FlowNetworkSettings
 from sciRL.learning.optimizer import OptimizerConfig, learning_rate_factor, make_optimizer
 from sciRL.objective.policy import clipped_loss
@@ -60,12 +60,11 @@ class FlowPPO:
         self.environment = RewardExponent(base, config.beta, lowest=-75.0)
         seed = request_seed(setting.seed, "ppo", setting.domain.name) % 2**62
         self.generator = torch.Generator(device=base.device).manual_seed(seed)
-        start = setting.policy.sampler
-        if isinstance(start, NetworkSampler):
-            self.network = start.network
-        else:
+        network = network_to_go_on_with(setting.policy.sampler, base, config.network)
+        if network is None:
             weights = torch.Generator().manual_seed(seed)
-            self.network = FlowNetwork.of(base, weights, **config.network.model_dump())
+            network = FlowNetwork.of(base, weights, **config.network.model_dump())
+        self.network = network
         setting.policy.sampler = NetworkSampler.of(base, self.network, config.network)
         self.optimizer = make_optimizer(config.optimizer, self.network.parameters())
 

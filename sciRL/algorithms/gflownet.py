@@ -8,7 +8,7 @@ import torch
 
 from sciRL.algorithms.base import Metrics
 from sciRL.algorithms.setting import FlowSetting
-from sciRL.flow.samplers import NetworkSampler
+from sciRL.flow.samplers import NetworkSampler, network_to_go_on_with
 from sciRL.flow.trainer import FlowSettings, FlowTrainer
 
 
@@ -22,15 +22,15 @@ class GFlowNetConfig(FlowSettings):
 class GFlowNet:
     """Trains a network to draw objects in proportion to the environment's reward; one `iterate` is one optimiser step.
 
-    A stage that starts from another GFlowNet's end goes on with that network (fine-tuning to another reward exponent).
+    A stage that starts from another GFlowNet's end goes on with that network (fine-tuning to another reward exponent);
+    another size of network is a `UserError`.
     """
 
     def __init__(self, setting: FlowSetting, config: GFlowNetConfig, total_steps: int) -> None:
         self.setting, self.config = setting, config
         environment = setting.environment()
         generator = torch.Generator(device=environment.device).manual_seed(int(torch.randint(2**62, (1,))))
-        start = setting.policy.sampler
-        network = start.network if isinstance(start, NetworkSampler) else None
+        network = network_to_go_on_with(setting.policy.sampler, environment, config.network)
         self.trainer = FlowTrainer(environment, config, generator, network)
         setting.policy.sampler = NetworkSampler.of(environment, self.trainer.network, config.network)
 

@@ -13,6 +13,7 @@
 | reinforce_pp_baseline | R - mean, whitened over the batch | token-mean | 0.2 / 0.2 | arXiv 2501.03262 |
 | gspo | as grpo | seq-mean-token-mean, ratio per sequence | 3e-4 / 4e-4 | arXiv 2507.18071 |
 | ppo | GAE with a critic | token-mean | 0.2 / 0.2 | arXiv 1707.06347 |
+| cad_rl | as grpo, cut-off answers left out | seq-mean-token-mean | 0.4 / 0.8, no dual clip | arXiv 2508.10118 |
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from sciRL.algorithms.base import Metrics
 from sciRL.algorithms.setting import LanguageSetting, SamplingConfig
 from sciRL.learning.learner import Learner
 from sciRL.learning.optimizer import OptimizerConfig
+from sciRL.learning.token_weights import PrecisionWeights
 from sciRL.objective.base import Aggregation, LossTerm, objective_needs
 from sciRL.objective.entropy import EntropyBonus
 from sciRL.objective.kl import KlEstimator, KlToReference
@@ -44,7 +46,7 @@ from sciRL.rollout.statistics import batch_metrics
 from sciRL.trajectory import TrajectoryBatch
 
 Method: TypeAlias = Literal[
-    "grpo", "dr_grpo", "dapo", "rloo", "opo", "reinforce_pp", "reinforce_pp_baseline", "gspo", "ppo"
+    "grpo", "dr_grpo", "dapo", "rloo", "opo", "reinforce_pp", "reinforce_pp_baseline", "gspo", "ppo", "cad_rl"
 ]
 
 
@@ -58,6 +60,8 @@ class MethodSettings:
     clip_high: float = 0.2
     ratio: RatioLevel = "token"
     refill_rounds: int = 0
+    dual_clip: float | None = 3.0
+    overlong_filter: bool = False
 
 
 METHODS: dict[Method, MethodSettings] = {
@@ -70,6 +74,7 @@ METHODS: dict[Method, MethodSettings] = {
     "reinforce_pp_baseline": MethodSettings("reinforce_baseline"),
     "gspo": MethodSettings("grpo", "seq-mean-token-mean", 3e-4, 4e-4, "sequence"),
     "ppo": MethodSettings("gae"),
+    "cad_rl": MethodSettings("grpo", "seq-mean-token-mean", 0.4, 0.8, dual_clip=None, overlong_filter=True),
 }
 
 
@@ -102,8 +107,8 @@ class PolicyOptimizationConfig(BaseModel):
     """Lower clip distance of the ratio."""
     clip_high: float | None = Field(None, gt=0)
     """Upper clip distance of the ratio."""
-    dual_clip: float | None = Field(3.0, gt=1)
-    """Bound on the loss of tokens with negative advantage; null is off."""
+    dual_clip: float | None = Field(None, ge=0)
+    """Bound on the ratio of tokens with negative advantage, above 1; 0 is off."""
     kl_coefficient: float = Field(0.0, ge=0)
     """Weight of the KL to the policy at the stage's start."""
     kl_estimator: KlEstimator = "k3"
@@ -118,8 +123,10 @@ class PolicyOptimizationConfig(BaseModel):
     """Refills of groups without spread."""
     overlong_cache: int | None = Field(None, ge=1)
     """Tokens before the length limit over which DAPO's soft penalty grows; null is off."""
-    overlong_filter: bool = False
-    """Mask answers that were cut at the length limit out of the loss."""
+    overlong_filter: bool | None = None
+    """Leave answers that were cut at the length limit out of the loss and of their group's statistics."""
+    precision_weight: float = Field(1.0, ge=1)
+    """How much more the tokens of the domain's precise spans (numbers) count in the policy loss; 1 is off."""
     gamma: float = Field(1.0, gt=0, le=1)
     """Discount per token (return-to-go and GAE)."""
     gae_lambda: float = Field(0.95, ge=0, le=1)
@@ -135,6 +142,8 @@ class PolicyOptimizationConfig(BaseModel):
             raise ValueError(
                 f"overlong_cache is {self.overlong_cache}; allowed: up to max_new_tokens {self.sampling.max_new_tokens}"
             )
+        if self.dual_clip is not None and 0 < self.dual_clip <= 1:
+            raise ValueError(f"dual_clip is {self.dual_clip}; allowed: 0 (off) or above 1")
         if self.sampling.temperature == 0:
             raise ValueError("sampling.temperature is 0 (greedy); policy optimisation needs a temperature above 0")
         if self.minibatches > self.prompts * self.group_size:
@@ -153,12 +162,15 @@ class PolicyOptimizationConfig(BaseModel):
             self.clip_high if self.clip_high is not None else base.clip_high,
             base.ratio,
             self.refill_rounds if self.refill_rounds is not None else base.refill_rounds,
+            (self.dual_clip or None) if self.dual_clip is not None else base.dual_clip,
+            self.overlong_filter if self.overlong_filter is not None else base.overlong_filter,
         )
 
 
 def make_transforms(config: PolicyOptimizationConfig, seed: int) -> list[AdvantageTransform]:
     """Return the outcome shaping and the advantage of a configuration, in order."""
-    estimator = config.settings().estimator
+    settings = config.settings()
+    estimator = settings.estimator
     per_token = estimator in ("return_to_go", "gae")
     kl_reward = config.kl_coefficient if config.kl_in == "reward" else 0.0
     transforms: list[AdvantageTransform] = []
@@ -168,7 +180,7 @@ def make_transforms(config: PolicyOptimizationConfig, seed: int) -> list[Advanta
         transforms.append(SoftOverlong(config.sampling.max_new_tokens, config.overlong_cache))
     if kl_reward and not per_token:
         transforms.append(KlReward(kl_reward))
-    if config.overlong_filter:
+    if settings.overlong_filter:
         transforms.append(OverlongFilter())
     if estimator == "return_to_go":
         transforms.append(ReturnToGo(config.gamma, kl_reward))
@@ -188,7 +200,7 @@ def make_terms(config: PolicyOptimizationConfig) -> list[LossTerm]:
             settings.aggregation,
             settings.clip_low,
             settings.clip_high,
-            config.dual_clip,
+            settings.dual_clip,
             settings.ratio,
             config.sampler_cap,
             length,
@@ -224,6 +236,7 @@ class PolicyOptimization:
         )
         self.transforms = make_transforms(config, setting.seed)
         self.terms = make_terms(config)
+        self.precision = PrecisionWeights(setting.policy.tokenizer, domain, config.precision_weight)
         self.needs = check_composition(self.transforms) | objective_needs(self.terms)
         if updates > 1:
             self.needs |= {"logp_old"}
@@ -255,7 +268,10 @@ class PolicyOptimization:
         self.sampled_tokens += batch.n_tokens
         batch = self.learner.score(batch, self.needs)
         batch = apply_transforms(self.transforms, batch, AdvantageContext(self.step))
-        metrics |= self._update(batch)
+        batch, precision = self.precision.apply(batch)
+        metrics |= self._update(batch) | precision
+        if self.config.settings().overlong_filter:
+            metrics["overlong_dropped"] = float((batch.truncated & batch.scorable).float().mean())
         self.last_batch = batch
         self.step += 1
         return metrics

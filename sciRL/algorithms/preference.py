@@ -1,8 +1,8 @@
 """Iterative preference optimisation: sample, score, build pairs, train DPO or IPO on them, and begin again.
 
-Each round freezes the present policy as the reference, draws `pool` answers at the round's temperature,
-builds pairs from their scores and takes one pass over them (PLaID++, arXiv 2509.07150; DPO, arXiv
-2305.18290). One `iterate` is one optimiser step; a round begins when the pairs of the last are used up.
+Each round freezes the present policy as the reference (or keeps that of the stage's start), draws `pool` answers at
+the round's temperature, builds pairs from their scores and takes one pass over them (PLaID++, arXiv 2509.07150; DPO,
+arXiv 2305.18290). One `iterate` is one optimiser step; a round begins when the pairs of the last are used up.
 """
 
 from __future__ import annotations
@@ -41,6 +41,8 @@ class PreferenceConfig(BaseModel):
     """DPO, or IPO on summed log-probabilities."""
     beta: float = Field(0.1, gt=0)
     """Strength of the pull to the reference."""
+    anchor: Literal["round", "start"] = "round"
+    """The reference: the policy at the start of each round (PLaID++), or at the start of the stage throughout."""
     rubric: str | None = None
     """Reward preset of the domain; null takes the domain's default."""
     pairs: str = "best_vs_worst"
@@ -127,7 +129,8 @@ class PreferenceOptimization:
                 f"{config.pairs!r}; all scores are equal or no answer was good"
             )
         rows = [row for pair in chosen_rejected for row in pair]
-        self.learner.freeze_reference()
+        if config.anchor == "round" or self.round == 0:
+            self.learner.freeze_reference()
         self.pairs = self.learner.score(batch.select(rows), frozenset({"logp_ref"}))
         self.pairs.rows = {}
         self.next_pair = self.round_step = 0

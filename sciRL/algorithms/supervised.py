@@ -11,6 +11,7 @@ from sciRL.algorithms.setting import LanguageSetting
 from sciRL.domain import Demonstration
 from sciRL.learning.learner import Learner
 from sciRL.learning.optimizer import OptimizerConfig
+from sciRL.learning.token_weights import PrecisionWeights
 from sciRL.models.loading import LanguagePolicy, render_prompt
 from sciRL.objective.sft import CrossEntropy
 from sciRL.order import EpochOrder
@@ -28,10 +29,12 @@ class SupervisedConfig(BaseModel):
     """Demonstrations a step."""
     optimizer: OptimizerConfig = OptimizerConfig(learning_rate=1e-5)
     """Optimiser and schedule."""
+    precision_weight: float = Field(1.0, ge=1)
+    """How much more the tokens of the domain's precise spans (numbers) count in the mean; 1 is off."""
 
 
 class SupervisedFineTuning:
-    """Minimises the mean over tokens of -log p(answer token | prompt, earlier tokens)."""
+    """Minimises the (weighted) mean over tokens of -log p(answer token | prompt, earlier tokens)."""
 
     def __init__(self, setting: LanguageSetting, config: SupervisedConfig, total_steps: int) -> None:
         self.setting, self.config = setting, config
@@ -48,12 +51,13 @@ class SupervisedFineTuning:
             sharding=setting.compute.sharding,
         )
         self.terms = [CrossEntropy("token-mean")]
+        self.precision = PrecisionWeights(setting.policy.tokenizer, domain, config.precision_weight)
 
     def iterate(self) -> Metrics:
         """Take one step on the next demonstrations."""
         chosen = [self.demonstrations[index] for index in self.order.take(self.config.batch_size)]
-        batch = demonstration_batch(self.setting.policy, chosen)
-        metrics = self.learner.update(batch, self.terms)
+        batch, precision = self.precision.apply(demonstration_batch(self.setting.policy, chosen))
+        metrics = self.learner.update(batch, self.terms) | precision
         metrics["length/mean"] = float(batch.action.sum()) / len(batch)
         return metrics
 

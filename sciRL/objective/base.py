@@ -4,12 +4,13 @@ Every aggregation is a sum over tokens of coefficient x loss, the coefficients b
 batch before it is cut. Loss and gradient therefore do not depend on how the batch is cut, sorted, or
 spread over processes:
 
-    token-mean                 c = w / sum(m)                      DAPO
+    token-mean                 c = w / sum(w)                      DAPO
     seq-mean-token-sum         c = w / N
-    seq-mean-token-mean        c = w / (N len_i)                   GRPO
+    seq-mean-token-mean        c = w / (N sum_i(w))                GRPO; with weights CAD-RL, arXiv 2508.10118, eq. 8
     seq-mean-token-sum-norm    c = w / (N L)                       Dr.GRPO; verl's is not divided by N
 
-with m = 1 on trained tokens, w their weight, N the rows that have a trained token, L a constant length.
+with w > 0 the weight of a trained token (1 unless a token is to count more), sum_i over row i, N the rows that
+have a trained token, L a constant length. Both means are weighted means: only ratios of weights matter to them.
 """
 
 from __future__ import annotations
@@ -27,23 +28,32 @@ Aggregation: TypeAlias = Literal["token-mean", "seq-mean-token-sum", "seq-mean-t
 AGGREGATIONS: tuple[str, ...] = get_args(Aggregation)
 
 
-def token_coefficients(batch: TrajectoryBatch, aggregation: Aggregation, constant_length: int | None = None) -> Tensor:
-    """Return c [S], so that the aggregated loss is sum(c x loss)."""
+def token_coefficients(
+    batch: TrajectoryBatch, aggregation: Aggregation, constant_length: int | None = None, *, weighted: bool = True
+) -> Tensor:
+    """Return c [S], so that the aggregated loss is sum(c x loss); without `weighted` every trained token weighs 1.
+
+    Example: one row with token losses 1, 4, 1 and weights 1, 2, 1 has the mean 2.5; with equal weights 2.0.
+    """
     mask = batch.action & (batch.weight > 0)
-    weight = batch.weight * mask
+    weight = batch.weight * mask if weighted else mask.to(batch.weight.dtype)
     if aggregation == "token-mean":
-        return weight / mask.sum().clamp(min=1)
-    tokens = batch.segment_sum(mask.float(), "row")
-    rows = (tokens > 0).sum().clamp(min=1)
+        return weight / _divisor(weight.double().sum())
+    rows = (batch.segment_sum(mask.float(), "row") > 0).sum().clamp(min=1)
     if aggregation == "seq-mean-token-sum":
         return weight / rows
     if aggregation == "seq-mean-token-mean":
-        return weight / (rows * batch.spread(tokens.clamp(min=1), "row"))
+        return weight / (rows * batch.spread(_divisor(batch.segment_sum(weight, "row")), "row"))
     if aggregation == "seq-mean-token-sum-norm":
         if constant_length is None:
             raise ValueError("seq-mean-token-sum-norm needs a constant length L")
         return weight / (rows * constant_length)
     raise ValueError(f"unknown aggregation {aggregation!r}; allowed: {', '.join(AGGREGATIONS)}")
+
+
+def _divisor(total: Tensor) -> Tensor:
+    """Return sums of weights to divide by: a sum of nothing divides nothing."""
+    return torch.where(total > 0, total, torch.ones_like(total))
 
 
 @dataclass
@@ -98,9 +108,14 @@ class LossTerm(Protocol):
 
 
 class TokenTerm(ABC):
-    """Base of terms that are a weighted sum of per-token losses."""
+    """Base of terms that are a weighted sum of per-token losses.
+
+    `weighted` says whether a token counts by its weight (what is learnt from the answer) or every trained token
+    the same (what holds the policy in place: KL, entropy, value).
+    """
 
     name = "token"
+    weighted = False
     needs: frozenset[str] = frozenset()
     outputs: frozenset[str] = frozenset()
     unit = 1
@@ -116,7 +131,8 @@ class TokenTerm(ABC):
 
     def prepare(self, batch: TrajectoryBatch) -> Tensor:
         """Return the coefficient of every token [S]."""
-        return self.coefficient * token_coefficients(batch, self.aggregation, self.constant_length)
+        coefficient = token_coefficients(batch, self.aggregation, self.constant_length, weighted=self.weighted)
+        return self.coefficient * coefficient
 
     def active_rows(self, batch: TrajectoryBatch, coefficient: Tensor) -> Tensor:
         """Return the rows with any token of non-zero coefficient."""

@@ -1,11 +1,12 @@
-"""Clipped policy loss: PPO, GRPO, Dr.GRPO, DAPO, RLOO, REINFORCE++ and GSPO as settings of one term.
+"""Clipped policy loss: PPO, GRPO, Dr.GRPO, DAPO, RLOO, REINFORCE++, GSPO and CAD-RL as settings of one term.
 
     r_t = exp(clamp(logp - logp_old, -20, 20))
     l_t = max(-A r, -A clip(r, 1 - eps_low, 1 + eps_high));  where A < 0 also l_t = min(l_t, -A c)
 
-PPO arXiv 1707.06347; dual clip arXiv 1912.09729. With `ratio="sequence"` (GSPO, arXiv 2507.18071)
-log s_i = mean_t(logp - logp_old) replaces the token's log-ratio in value, while the gradient runs through
-every token's own log-prob: r_t = exp(logp - sg(logp) + sg(log s_i)).
+PPO arXiv 1707.06347; dual clip arXiv 1912.09729. CAD-RL's trust-region stretch (arXiv 2508.10118, eq. 7) is
+eps_low 0.4 and eps_high 0.8 without dual clip: ratios between 0.6 and 1.8. With `ratio="sequence"` (GSPO,
+arXiv 2507.18071) log s_i = mean_t(logp - logp_old) replaces the token's log-ratio in value, while the gradient
+runs through every token's own log-prob: r_t = exp(logp - sg(logp) + sg(log s_i)).
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ class ClippedPolicy(TokenTerm):
     """
 
     name = "policy"
+    weighted = True
 
     def __init__(
         self,
@@ -77,7 +79,8 @@ def clipped_loss(
 ) -> Tensor:
     """Return the clipped loss of every token.
 
-    Example: ratio 1.5, A=+1, eps 0.2 gives -1.2; ratio 4, A=-1, dual clip 3 gives 3.0.
+    Example: ratio 1.5, A=+1, eps 0.2 gives -1.2; ratio 4, A=-1, dual clip 3 gives 3.0; ratio 2, A=+1 with
+    eps_high 0.8 gives -1.8.
     """
     clipped = ratio.clamp(1 - clip_low, 1 + clip_high)
     loss = torch.maximum(-advantage * ratio, -advantage * clipped)

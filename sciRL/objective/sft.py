@@ -11,6 +11,7 @@ class CrossEntropy(TokenTerm):
     """Negative log-likelihood of the action tokens."""
 
     name = "cross_entropy"
+    weighted = True
 
     def per_token(self, micro: MicroBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """Return -logp of every action token."""

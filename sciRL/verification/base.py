@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
+from sciRL.errors import UserError
 from sciRL.score import Score, Status
 from sciRL.task import Task
 
@@ -88,6 +89,7 @@ class Rubric:
             raise ValueError(f"rubric {name!r} needs at least one stage and distinct names; found {names}")
         if any(stage.weight < 0 for stage in stages) or not sum(stage.weight for stage in stages) > 0:
             raise ValueError(f"rubric {name!r} needs weights >= 0 with a positive sum")
+        refuse_judge_only(name, stages)
         self.name = name
         self.stages = tuple(stages)
 
@@ -105,6 +107,16 @@ class Rubric:
     def verify(self, items: Sequence[Item]) -> list[Score]:
         """Return one combined score for each item, in order."""
         return evaluate_stages(self, items, lambda verifier, part: verifier.verify(part))
+
+
+def refuse_judge_only(name: str, stages: Sequence[Stage]) -> None:
+    """Raise `UserError` when only judges (verifiers with a true `opinion`) carry weight: a policy can sway them."""
+    paid = [stage.verifier for stage in stages if stage.weight > 0]
+    if all(getattr(verifier, "opinion", False) for verifier in paid):
+        raise UserError(
+            f"rubric {name!r} pays for nothing but the opinion of {', '.join(verifier.name for verifier in paid)}; "
+            "allowed: a judge beside a verifier that measures and has a weight above 0"
+        )
 
 
 class StageRunner(Protocol):

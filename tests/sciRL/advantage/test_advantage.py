@@ -11,6 +11,7 @@ from sciRL.advantage.base import AdvantageContext, apply_transforms, check_compo
 from sciRL.advantage.group import GroupAdvantage, row_advantages
 from sciRL.advantage.returns import GeneralisedAdvantage, ReturnToGo, generalised_advantage
 from sciRL.advantage.shaping import KlReward, OverlongFilter, ShuffledOutcome, SoftOverlong, overlong_penalty
+from sciRL.objective.base import token_coefficients
 from sciRL.trajectory import Role, RowStatus, TrajectoryBatch
 
 CONTEXT = AdvantageContext(step=0)
@@ -119,6 +120,40 @@ def test_overlong_filter_masks_truncated_rows_only() -> None:
     batch.truncated = torch.tensor([True, False])
     weight = OverlongFilter().apply(batch, CONTEXT)["weight"]
     assert weight.tolist() == [0, 0, 0, 0, 0, 0, 1, 1]
+
+
+@pytest.mark.parametrize("estimator", ["grpo", "dr_grpo", "rloo", "opo"])
+def test_a_filtered_row_is_absent_from_its_groups_statistics(estimator: str) -> None:
+    """CAD-RL, eq. 9: outcomes (1, 0, 0 cut off) give the advantages of (1, 0) alone, and exactly 0."""
+    batch = batch_of([1.0, 0.0, 0.0], [2, 2, 4])
+    batch.truncated = torch.tensor([False, False, True])
+    filtered = apply_transforms([OverlongFilter(), GroupAdvantage(estimator)], batch, CONTEXT)
+    assert filtered.advantage is not None
+    pair = row_advantages(batch_of([1.0, 0.0], [2, 2]), estimator).tolist()
+    of_rows = filtered.segment_mean(filtered.advantage, "row", filtered.action)
+    assert of_rows.tolist() == [*pair, 0.0]
+    coefficient = token_coefficients(filtered, "seq-mean-token-mean")
+    assert coefficient[filtered.action].tolist() == [0.25, 0.25, 0.25, 0.25, 0, 0, 0, 0]
+    unfiltered = row_advantages(batch, estimator).tolist()
+    assert unfiltered[2] < 0
+    assert unfiltered[:2] != pair
+
+
+@pytest.mark.parametrize("truncated", [[False, True, True], [True, True, True], [False, False, True]])
+@pytest.mark.parametrize("estimator", ["grpo", "dr_grpo", "rloo", "opo", "reinforce_baseline"])
+def test_fewer_than_two_kept_rows_or_equal_ones_weigh_nothing(estimator: str, truncated: list[bool]) -> None:
+    batch = batch_of([1.0, 1.0, 0.0], [2, 3, 4])
+    batch.truncated = torch.tensor(truncated)
+    filtered = apply_transforms([OverlongFilter(), GroupAdvantage(estimator)], batch, CONTEXT)
+    assert filtered.advantage is not None
+    assert (filtered.advantage == 0).all()
+
+
+def test_a_group_of_one_has_no_baseline_but_a_group_reduced_to_one_no_advantage() -> None:
+    assert row_advantages(batch_of([0.7], [2]), "grpo").tolist() == pytest.approx([0.7])
+    batch = batch_of([0.7, float("nan")], [2, 2])
+    batch.status[1] = int(RowStatus.ERROR)
+    assert row_advantages(batch, "grpo").tolist() == [0.0, 0.0]
 
 
 def test_kl_reward_takes_the_summed_log_ratio_off() -> None:

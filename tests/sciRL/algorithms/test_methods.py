@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 import pytest
 import torch
-from toy_domain import DOMAIN, ToyOptions
+from toy_domain import DOMAIN, ToyDomain, ToyOptions
 
 from sciRL.algorithms.policy_optimization import (
     METHODS,
@@ -19,6 +19,8 @@ from sciRL.algorithms.policy_optimization import (
 )
 from sciRL.algorithms.preference import PreferenceConfig, PreferenceOptimization
 from sciRL.algorithms.setting import LanguageComputeConfig, LanguageSetting, SamplingConfig
+from sciRL.algorithms.supervised import SupervisedConfig, SupervisedFineTuning
+from sciRL.errors import UserError
 from sciRL.learning.distributed import ProcessGroup
 from sciRL.learning.optimizer import OptimizerConfig
 from sciRL.models.loading import LoraSettings, ModelConfig, load_policy
@@ -31,12 +33,19 @@ from sciRL.verification.runner import FailureMonitor
 SMALL = {"path": "tiny", "hidden": 16, "layers": 1, "heads": 2, "kv_heads": 1, "mlp": 32, "max_length": 32}
 
 
-def make_setting(**model: Any) -> LanguageSetting:
-    options, data = ToyOptions(), Path()
-    policy = load_policy(ModelConfig(**{**SMALL, **model}), DOMAIN.vocabulary(data, options).tokens)
+class DigitsArePrecise(ToyDomain):
+    """The toy domain, in which sevens (policy optimisation rewards them) and all other digits are precise."""
+
+    def precise_spans(self, answer: str) -> list[tuple[int, int]]:
+        return [(at, at + 1) for at, letter in enumerate(answer) if letter.isdecimal()]
+
+
+def make_setting(domain: ToyDomain | None = None, **model: Any) -> LanguageSetting:
+    options, data, domain = ToyOptions(), Path(), domain or DigitsArePrecise()
+    policy = load_policy(ModelConfig(**{**SMALL, **model}), domain.vocabulary(data, options).tokens)
     pool, monitor = WorkerPool(0), FailureMonitor(0.01, 50)
     compute = LanguageComputeConfig()
-    return LanguageSetting(DOMAIN, options, data, policy, pool, monitor, ProcessGroup(), compute, seed=0)
+    return LanguageSetting(domain, options, data, policy, pool, monitor, ProcessGroup(), compute, seed=0)
 
 
 def train(
@@ -69,7 +78,8 @@ SEVENS = Rubric("sevens", [Stage(ShareOfSevens(), 1.0)])
 def test_every_method_trains(method: Method) -> None:
     setting = make_setting()
     before = torch.cat([p.detach().flatten() for p in setting.policy.model.parameters()]).clone()
-    metrics, after = train(setting=setting, method=method)
+    # Long enough for most answers to end: some methods leave out those that were cut off.
+    metrics, after = train(setting=setting, method=method, sampling=SamplingConfig(max_new_tokens=24))
     assert metrics["gradient_norm"] > 0
     assert all(math.isfinite(value) for value in metrics.values())
     assert not torch.equal(before, after)
@@ -82,6 +92,48 @@ def test_dapo_is_grpo_with_its_settings_written_out() -> None:
     assert torch.equal(dapo, written)
 
 
+def test_cad_rl_is_grpo_with_its_settings_written_out() -> None:
+    sampling = SamplingConfig(max_new_tokens=8)
+    many = {"epochs": 3, "minibatches": 2, "sampling": sampling, "steps": 3}
+    metrics, cad_rl = train(method="cad_rl", **many)
+    _, written = train(method="grpo", clip_low=0.4, clip_high=0.8, dual_clip=0, overlong_filter=True, **many)
+    assert torch.equal(cad_rl, written)
+    assert 0 < metrics["overlong_dropped"] == metrics["truncated"] < 1
+    config = PolicyOptimizationConfig.model_validate(PolicyOptimizationConfig(method="cad_rl").model_dump())
+    assert (config.settings().dual_clip, config.settings().overlong_filter) == (None, True)
+    with pytest.raises(ValueError, match=r"dual_clip is 0.5; allowed: 0 \(off\) or above 1"):
+        PolicyOptimizationConfig(dual_clip=0.5)
+
+
+@pytest.mark.parametrize("weight", [1.0, 4.0])
+def test_precision_weight_of_supervised_fine_tuning(weight: float) -> None:
+    """Weight 1 repeats the plain losses bit for bit; another shows its share of tokens among the metrics."""
+
+    def losses(domain: ToyDomain, **settings: Any) -> tuple[list[float], dict[str, float]]:
+        algorithm = SupervisedFineTuning(make_setting(domain), SupervisedConfig(batch_size=8, **settings), 3)
+        metrics = [algorithm.iterate() for _ in range(3)]
+        return [row["loss"] for row in metrics], metrics[-1]
+
+    plain, _ = losses(DOMAIN)
+    found, metrics = losses(DigitsArePrecise(), precision_weight=weight)
+    if weight == 1:
+        assert found == plain
+        assert "precise_tokens" not in metrics
+    else:
+        assert found[0] != plain[0]
+        # One or two digits and the end of the answer, which carries no character.
+        assert 0.5 <= metrics["precise_tokens"] < 2 / 3
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "config"), [(SupervisedFineTuning, SupervisedConfig), (PolicyOptimization, PolicyOptimizationConfig)]
+)
+def test_a_precision_weight_needs_a_domain_with_precise_spans(algorithm: Any, config: Any) -> None:
+    setting = make_setting(DOMAIN)
+    with pytest.raises(UserError, match=r"precision_weight is 2, but domain 'toy' names no precise spans"):
+        algorithm(setting, config(precision_weight=2), 1)
+
+
 @pytest.mark.parametrize(
     "neutral",
     [
@@ -90,7 +142,8 @@ def test_dapo_is_grpo_with_its_settings_written_out() -> None:
         {"overlong_filter": False},
         {"gamma": 0.5, "gae_lambda": 0.1},
         {"clip_low": 0.9, "clip_high": 9.0},
-        {"dual_clip": None},
+        {"dual_clip": 0.0},
+        {"precision_weight": 1.0},
     ],
     ids=lambda setting: next(iter(setting)),
 )
@@ -113,6 +166,7 @@ def test_neutral_settings_repeat_the_baseline_bit_for_bit(neutral: dict[str, Any
         {"overlong_filter": True},
         {"shuffle_rewards": True},
         {"sampler_cap": 0.5},
+        {"precision_weight": 2.0},
     ],
     ids=lambda setting: "-".join(setting),
 )
@@ -150,6 +204,27 @@ def test_preference_optimisation_raises_what_it_prefers(loss: str) -> None:
     algorithm.rollout.rubric = SEVENS
     rewards = [algorithm.iterate()["reward/mean"] for _ in range(30)]
     assert rewards[-1] > rewards[0] + 0.2
+
+
+@pytest.mark.parametrize("anchor", ["round", "start"])
+def test_the_anchor_is_the_policy_of_the_round_or_of_the_stage(anchor: str) -> None:
+    setting = make_setting()
+    first = {name: p.detach().clone() for name, p in setting.policy.model.named_parameters()}
+    config = PreferenceConfig(
+        anchor=anchor,
+        prompts=8,
+        group_size=6,
+        steps_per_round=1,
+        sampling=SamplingConfig(max_new_tokens=3),
+        optimizer=OptimizerConfig(learning_rate=5e-3),
+    )
+    algorithm = PreferenceOptimization(setting, config, 3)
+    algorithm.rollout.rubric = SEVENS
+    for _ in range(3):
+        algorithm.iterate()
+    assert algorithm.learner.reference is not None
+    kept = algorithm.learner.reference.model.named_parameters()
+    assert all(torch.equal(p, first[name]) for name, p in kept) == (anchor == "start")
 
 
 def test_shaping_comes_before_the_advantage() -> None:

@@ -84,15 +84,18 @@ TERMS = [
 ]
 
 
+@pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
 @pytest.mark.parametrize("terms", TERMS, ids=lambda terms: "+".join(f"{t.name}" for t in terms))
-def test_loss_and_gradient_do_not_depend_on_micro_batches(terms: list[LossTerm]) -> None:
+def test_loss_and_gradient_do_not_depend_on_micro_batches(terms: list[LossTerm], weighted: bool) -> None:
     batch = make_batch()
+    if weighted:
+        batch.weight = batch.weight * torch.tensor([1.0, 0.0, 2.0, 4.0])[torch.arange(batch.n_tokens) % 4]
     critic = any("value" in term.outputs for term in terms)
     expected, loss = gradient_of(make_learner(critic=critic), batch, terms)
     assert float(expected.abs().max()) > 0
     for max_tokens in (1, 40):
         gradient, other = gradient_of(make_learner(max_tokens, critic=critic), batch, terms)
-        assert other == pytest.approx(loss, abs=1e-6)
+        assert other == pytest.approx(loss, rel=1e-6, abs=1e-6)
         scale = max(1.0, float(expected.abs().max()))
         assert float((gradient - expected).abs().max()) <= 1e-6 * scale
 

@@ -7,10 +7,12 @@ import math
 import pytest
 import torch
 
+from sciRL.algorithms.policy_optimization import PolicyOptimizationConfig, make_terms
 from sciRL.objective.base import MicroBatch, token_coefficients
-from sciRL.objective.kl import kl_estimate
+from sciRL.objective.kl import KlToReference, kl_estimate
 from sciRL.objective.policy import ClippedPolicy, clipped_loss
 from sciRL.objective.preference import preference_loss
+from sciRL.objective.sft import CrossEntropy
 from sciRL.trajectory import TrajectoryBatch
 
 
@@ -43,6 +45,50 @@ def test_rows_with_an_empty_mask_leave_sequence_means() -> None:
     coefficient = token_coefficients(batch, "seq-mean-token-mean")
     assert float(coefficient.sum()) == pytest.approx(1.0)
     assert float(coefficient[batch.row_of_token == 0].sum()) == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize("aggregation", ["token-mean", "seq-mean-token-mean"])
+def test_a_mean_is_divided_by_the_sum_of_weights(aggregation: str) -> None:
+    """The precision-token loss of CAD-RL, eq. 8: 2.5 for nll (1, 4, 1) and weights (1, 2, 1), plain 2."""
+    batch = TrajectoryBatch.from_rows([[1]], [[2, 3, 4]], [0])
+    nll = torch.tensor([0.0, 1.0, 4.0, 1.0])
+    assert float((token_coefficients(batch, aggregation) * nll).sum()) == pytest.approx(2.0)
+    batch.weight = torch.tensor([0.0, 1.0, 2.0, 1.0])
+    assert float((token_coefficients(batch, aggregation) * nll).sum()) == pytest.approx(2.5)
+    batch.weight = torch.tensor([0.0, 0.2, 0.2, 0.2])
+    assert float((token_coefficients(batch, aggregation) * nll).sum()) == pytest.approx(2.0)
+
+
+def test_a_weight_is_relative_to_its_own_row_or_to_the_whole_batch() -> None:
+    batch = TrajectoryBatch.from_rows([[1]] * 2, [[2, 3], [4]], [0, 0])
+    batch.weight = torch.tensor([0.0, 1.0, 3.0, 0.0, 5.0])
+    of_rows = token_coefficients(batch, "seq-mean-token-mean")[batch.action]
+    assert of_rows.tolist() == pytest.approx([1 / 8, 3 / 8, 1 / 2])
+    of_batch = token_coefficients(batch, "token-mean")[batch.action]
+    assert of_batch.tolist() == pytest.approx([1 / 9, 3 / 9, 5 / 9])
+
+
+def test_weights_hold_for_what_is_learnt_and_not_for_what_holds_in_place() -> None:
+    batch = card_batch()
+    plain = {term.name: term.prepare(batch) for term in (ClippedPolicy(), CrossEntropy(), KlToReference(1.0))}
+    batch.weight = batch.weight * (1 + torch.arange(batch.n_tokens) % 2)
+    weighted = {term.name: term.prepare(batch) for term in (ClippedPolicy(), CrossEntropy(), KlToReference(1.0))}
+    assert torch.equal(weighted["kl"], plain["kl"])
+    assert not torch.equal(weighted["policy"], plain["policy"])
+    assert not torch.equal(weighted["cross_entropy"], plain["cross_entropy"])
+
+
+@pytest.mark.parametrize(
+    ("ratio", "advantage", "expected"), [(2.0, 1.0, 1.8), (0.5, 1.0, 0.5), (0.5, -1.0, -0.6), (2.0, -1.0, -2.0)]
+)
+def test_trust_region_stretch_of_cad_rl(ratio: float, advantage: float, expected: float) -> None:
+    """CAD-RL, eq. 7: ratio bounds 0.6 and 1.8, as the settings of the method say them."""
+    config = PolicyOptimizationConfig(method="cad_rl")
+    term = next(term for term in make_terms(config) if isinstance(term, ClippedPolicy))
+    logp = torch.tensor([math.log(ratio)])
+    columns = {"advantage": torch.tensor([advantage]), "logp_old": torch.zeros(1)}
+    loss, _ = term.per_token(MicroBatch(logp, torch.zeros(1, dtype=torch.int64), 1, columns))
+    assert float(-loss) == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.parametrize(
