@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from enum import IntEnum
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
@@ -42,6 +42,19 @@ class RowStatus(IntEnum):
 
 
 Segment: TypeAlias = Literal["row", "turn", "group"]
+Piece: TypeAlias = tuple[Role, Sequence[int], int, Sequence[float]]
+"""Part of a row: who wrote it, its ids, its turn, and the sampler's log-probabilities (NaN where it did not draw)."""
+
+
+class Turn(NamedTuple):
+    """One entry of the turn table: a row's turn, its own reward, whether it ended the episode, and two keys."""
+
+    row: int
+    turn: int
+    reward: float
+    done: bool
+    state_key: int = 0
+    action_key: int = 0
 
 TOKEN_COLUMNS = (
     "ids",
@@ -141,6 +154,57 @@ class TrajectoryBatch:
             components=torch.zeros(n, 0),
             logp_sampler=torch.tensor(logp) if logp_sampler is not None else None,
             rows=dict(rows or {}),
+        )
+
+    @classmethod
+    def from_segments(
+        cls,
+        rows: Sequence[Sequence[Piece]],
+        groups: Sequence[int],
+        turns: Sequence[Turn],
+        *,
+        truncated: Sequence[bool],
+        version: int = 0,
+        columns: dict[str, list[Any]] | None = None,
+    ) -> TrajectoryBatch:
+        """Lay rows of several turns end to end, and make the turn table.
+
+        Args:
+            rows: the pieces of every row, in order.
+            groups: group of every row [N].
+            turns: one entry for each turn that the policy wrote, in any order.
+            truncated: whether a row was cut at a length limit [N].
+            version: of the policy that wrote the rows.
+            columns: further values of every row, by name.
+        """
+        pieces = [piece for row in rows for piece in row]
+        sizes = torch.tensor([len(ids) for _, ids, _, _ in pieces], dtype=torch.int64)
+        role_S = torch.tensor([int(role) for role, *_ in pieces], dtype=torch.int8).repeat_interleave(sizes)
+        lengths = [sum(len(ids) for _, ids, _, _ in row) for row in rows]
+        n = len(rows)
+        return cls(
+            ids=torch.tensor([int(token) for _, ids, _, _ in pieces for token in ids], dtype=torch.int64),
+            role=role_S,
+            offsets=torch.tensor([0, *lengths], dtype=torch.int64).cumsum(0),
+            group=torch.tensor(list(groups), dtype=torch.int64),
+            turn=torch.tensor([turn for _, _, turn, _ in pieces], dtype=torch.int32).repeat_interleave(sizes),
+            weight=(role_S == Role.ACTION).float(),
+            source=torch.full((n,), int(Source.ON_POLICY), dtype=torch.int8),
+            version=torch.full((n,), version, dtype=torch.int64),
+            outcome=torch.full((n,), float("nan")),
+            truncated=torch.tensor(list(truncated), dtype=torch.bool),
+            status=torch.zeros(n, dtype=torch.int8),
+            components=torch.zeros(n, 0),
+            logp_sampler=torch.tensor([value for _, _, _, logp in pieces for value in logp], dtype=torch.float32),
+            turns={
+                "row": torch.tensor([entry.row for entry in turns], dtype=torch.int64),
+                "turn": torch.tensor([entry.turn for entry in turns], dtype=torch.int64),
+                "reward": torch.tensor([entry.reward for entry in turns], dtype=torch.float32),
+                "done": torch.tensor([entry.done for entry in turns], dtype=torch.bool),
+                "state_key": torch.tensor([entry.state_key for entry in turns], dtype=torch.int64),
+                "action_key": torch.tensor([entry.action_key for entry in turns], dtype=torch.int64),
+            },
+            rows=dict(columns or {}),
         )
 
     # -- sizes and index maps ------------------------------------------------------------------

@@ -1,0 +1,84 @@
+"""Conversation: an episode of several turns in which a language model writes and an environment replies.
+
+    episode = environment.reset(task, seed)
+    messages = episode.opening()                    # what the policy reads first
+    reply = episode.step("question: any fever?")    # what the policy wrote; reply.text is what it reads next
+    score = episode.score()                         # once reply.done
+
+The policy's context grows: every reply is appended to what it has read and written, and what it wrote is never
+tokenised again. An episode whose context is not the whole history (a summary, a moving window) returns it from
+`context`; then every turn has its own prompt, and one trajectory is several rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from sciRL.score import Score, Status
+from sciRL.task import Message, Task
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a turn led to.
+
+    Attributes:
+        text: what the policy reads next; not read when `done`.
+        done: whether the episode has ended.
+        reward: the turn's own reward, any finite number; the outcome is not part of it.
+        state_key: names the state in which the turn was taken, for credit assignment that compares like states.
+        action_key: names what the turn did, likewise.
+        status: `timeout` or `error` when the environment itself failed: the episode is masked, never scored 0.
+        info: what a report shows of the turn (JSON-compatible).
+    """
+
+    text: str = ""
+    done: bool = False
+    reward: float = 0.0
+    state_key: str = ""
+    action_key: str = ""
+    status: Status = Status.OK
+    info: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Conversation(Protocol):
+    """One episode."""
+
+    def opening(self) -> Sequence[Message]:
+        """Return the messages the policy reads before its first turn."""
+        ...
+
+    def step(self, text: str) -> Reply:
+        """Take one turn's text, whatever it is, and return the reply; never raises on a text."""
+        ...
+
+    def score(self) -> Score:
+        """Return the outcome of a finished episode."""
+        ...
+
+    def context(self) -> Sequence[Message] | None:
+        """Return the messages of a rebuilt context for the next turn, or None when the context just grows."""
+        ...
+
+    def record(self) -> str:
+        """Return the finished episode as a person reads it."""
+        ...
+
+
+class ConversationEnvironment(Protocol):
+    """Makes episodes of tasks; `max_turns` bounds every one of them."""
+
+    max_turns: int
+
+    def reset(self, task: Task, seed: int) -> Conversation:
+        """Return a new episode; all its randomness comes from `seed`."""
+        ...
+
+    def target(self, task: Task) -> tuple[str, str] | None:
+        """Return the text that would begin a forced answer and the right answer after it, for belief probes.
+
+        Example: `("answer: ", "B")`. None where there is no single right answer.
+        """
+        ...

@@ -1,0 +1,1 @@
+"""Small text games with exact rules, on which multi-turn methods are tested and compared."""

@@ -1,0 +1,243 @@
+"""Rollouts of conversations: many episodes at once, one generation call a turn for all that are still going on."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from sciRL.environments.conversation import Conversation, ConversationEnvironment, Reply
+from sciRL.learning.distributed import ProcessGroup
+from sciRL.models.loading import LanguagePolicy, decode_completion, render_prompt
+from sciRL.rollout.base import Completion, GenerationRequest, Request, Sampler, SamplingParameters
+from sciRL.rollout.continuation import continuation_ids
+from sciRL.score import Score, Status
+from sciRL.seeding import request_seed
+from sciRL.task import Task
+from sciRL.trajectory import Role, TrajectoryBatch, Turn
+
+
+@dataclass
+class Segment:
+    """A run of tokens written by one side; `logp` is NaN where the policy did not write."""
+
+    role: Role
+    ids: list[int]
+    turn: int
+    logp: list[float]
+
+
+@dataclass
+class Row:
+    """One context that only grew: segments end to end."""
+
+    segments: list[Segment] = field(default_factory=list)
+
+    def add(self, role: Role, ids: Sequence[int], turn: int, logp: Sequence[float] | None = None) -> None:
+        """Append a segment."""
+        values = [math.nan] * len(ids) if logp is None else [float(value) for value in logp]
+        self.segments.append(Segment(role, [int(token) for token in ids], turn, values))
+
+    @property
+    def ids(self) -> list[int]:
+        """All ids of the row."""
+        return [token for segment in self.segments for token in segment.ids]
+
+
+@dataclass
+class Episode:
+    """An episode under way or finished: its rows, replies and score."""
+
+    task: Task
+    group: int
+    sample: int
+    seed: int
+    conversation: Conversation
+    rows: list[Row] = field(default_factory=list)
+    replies: list[Reply] = field(default_factory=list)
+    row_of_turn: list[int] = field(default_factory=list)
+    gains: list[float] = field(default_factory=list)
+    belief: float = math.nan
+    truncated: bool = False
+    score: Score = field(default_factory=lambda: Score.failed(Status.ERROR, "the episode has not ended"))
+
+    @property
+    def done(self) -> bool:
+        """Whether the episode has ended, in whatever way."""
+        return bool(self.replies) and self.replies[-1].done
+
+
+@dataclass
+class EpisodeRollout:
+    """Plays episodes; turn t of a sample draws from a seed of (seed, stream, step, group, task, sample, t) alone.
+
+    Args:
+        probe: whether to measure after every turn how probable the right answer has become (IGPO); the probe is a pass
+            of its own: it changes neither what is drawn nor what stands in the context.
+        max_context: tokens a context may have; a longer one ends its episode as truncated.
+    """
+
+    policy: LanguagePolicy
+    sampler: Sampler
+    environment: ConversationEnvironment
+    processes: ProcessGroup
+    seed: int
+    max_context: int
+    probe: bool = False
+
+    def play(
+        self, requests: Sequence[Request], step: int, parameters: SamplingParameters, stream: str, first_group: int = 0
+    ) -> list[Episode]:
+        """Play every request `n` times to the end; the episodes come back in the order of requests and samples."""
+        episodes = [
+            self._start(
+                request.task, group, sample, request_seed(self.seed, stream, step, group, request.task.id, sample)
+            )
+            for group, request in enumerate(requests, start=first_group)
+            for sample in range(request.n)
+        ]
+        if self.probe:
+            self._probe(episodes)
+        for turn in range(self.environment.max_turns):
+            live = [episode for episode in episodes if not episode.done]
+            if not live:
+                break
+            self._turn(live, turn, parameters)
+        for episode in episodes:
+            self._finish(episode)
+        return episodes
+
+    def _start(self, task: Task, group: int, sample: int, seed: int) -> Episode:
+        conversation = self.environment.reset(task, seed)
+        episode = Episode(task, group, sample, seed, conversation)
+        row = Row()
+        row.add(Role.PROMPT, render_prompt(self.policy.tokenizer, conversation.opening()), 0)
+        episode.rows.append(row)
+        return episode
+
+    def _turn(self, live: list[Episode], turn: int, parameters: SamplingParameters) -> None:
+        room = [
+            episode for episode in live if len(episode.rows[-1].ids) + parameters.max_new_tokens <= self.max_context
+        ]
+        for episode in live:
+            if len(episode.rows[-1].ids) + parameters.max_new_tokens > self.max_context:
+                episode.truncated = True
+                episode.replies.append(Reply(done=True, info={"end": "context is full"}))
+                episode.row_of_turn.append(-1)
+        requests = [
+            GenerationRequest(tuple(episode.rows[-1].ids), request_seed(episode.seed, "turn", turn)) for episode in room
+        ]
+        completions = self.processes.gather_shares(self.sampler.generate(self.processes.share(requests), parameters))
+        for episode, completion in zip(room, completions, strict=True):
+            self._apply(episode, turn, completion)
+        if self.probe:
+            self._probe([episode for episode in room if not episode.done])
+
+    def _apply(self, episode: Episode, turn: int, completion: Completion) -> None:
+        row = episode.rows[-1]
+        row.add(Role.ACTION, completion.ids.tolist(), turn, completion.logp.tolist())
+        reply = episode.conversation.step(decode_completion(self.policy.tokenizer, completion.ids))
+        if turn + 1 == self.environment.max_turns and not reply.done:
+            reply = Reply(**{**vars(reply), "done": True})
+        episode.replies.append(reply)
+        episode.row_of_turn.append(len(episode.rows) - 1)
+        episode.gains.append(0.0)
+        if reply.done:
+            return
+        rebuilt = episode.conversation.context()
+        if rebuilt is None:
+            ended = completion.stop == "eos"
+            follow = continuation_ids(self.policy.tokenizer, reply.text, ended, self.policy.eos_ids)
+            row.add(Role.OBSERVATION, follow, turn)
+        else:
+            fresh = Row()
+            fresh.add(Role.PROMPT, render_prompt(self.policy.tokenizer, rebuilt), turn + 1)
+            episode.rows.append(fresh)
+
+    def _probe(self, episodes: Sequence[Episode]) -> None:
+        """Measure the belief in the right answer: the geometric mean probability of its tokens when it is forced."""
+        for episode in episodes:
+            target = self.environment.target(episode.task)
+            if target is None:
+                continue
+            begin, answer = (self.policy.tokenizer.encode(part, add_special_tokens=False) for part in target)
+            logp = self.sampler.logp([*episode.rows[-1].ids, *begin], answer)
+            belief = math.exp(float(logp.mean()))
+            if episode.gains and not math.isnan(episode.belief):
+                episode.gains[-1] = belief - episode.belief
+            episode.belief = belief
+
+    def _finish(self, episode: Episode) -> None:
+        failed = next((reply for reply in episode.replies if not reply.status.scorable), None)
+        if failed is not None:
+            reason = str(failed.info.get("reason", "the environment failed"))
+            episode.score = Score.failed(failed.status, reason)
+        else:
+            episode.score = episode.conversation.score()
+
+
+def episode_batch(episodes: Sequence[Episode], version: int, use_gains: bool = False) -> TrajectoryBatch:
+    """Lay finished episodes out: one row a context, one entry of the turn table a turn.
+
+    Rows of one episode share group and outcome, and `rows["trajectory"]` says which belong together. Turn rewards are
+    the environment's, or with `use_gains` the gains of the belief probe.
+    """
+    rows: list[Row] = []
+    owner: list[int] = []
+    turns: list[Turn] = []
+    for index, episode in enumerate(episodes):
+        first = len(rows)
+        used = [row for row in episode.rows if any(segment.role == Role.ACTION for segment in row.segments)]
+        rows += used or episode.rows[:1]
+        owner += [index] * (len(used) or 1)
+        for number, (reply, where) in enumerate(zip(episode.replies, episode.row_of_turn, strict=True)):
+            if where >= 0:
+                reward = episode.gains[number] if use_gains else reply.reward
+                turns.append(
+                    Turn(first + where, number, reward, reply.done, _key(reply.state_key), _key(reply.action_key))
+                )
+    batch = TrajectoryBatch.from_segments(
+        [[(segment.role, segment.ids, segment.turn, segment.logp) for segment in row.segments] for row in rows],
+        [episodes[index].group for index in owner],
+        turns,
+        truncated=[episodes[index].truncated for index in owner],
+        version=version,
+        columns={
+            "task": [episodes[index].task for index in owner],
+            "answer": [episodes[index].conversation.record() for index in owner],
+            "score": [episodes[index].score for index in owner],
+            "trajectory": [(episodes[index].group, episodes[index].sample) for index in owner],
+        },
+    )
+    return with_scores(batch)
+
+
+def with_scores(batch: TrajectoryBatch) -> TrajectoryBatch:
+    """Fill outcome, status, components and weights from `rows["score"]`; failed rows get weight 0 and outcome NaN."""
+    from sciRL.rollout.collect import ROW_STATUS
+
+    scores: list[Score] = batch.rows["score"]
+    names = tuple(sorted({name for score in scores for name in score.components}))
+    batch.component_names = names
+    batch.components = torch.tensor(
+        [[float(score.components.get(name, 0.0)) for name in names] for score in scores]
+    ).reshape(len(scores), len(names))
+    batch.status = torch.tensor([int(ROW_STATUS[score.status]) for score in scores], dtype=torch.int8)
+    batch.outcome = torch.tensor([float("nan") if score.value is None else score.value for score in scores])
+    batch.weight = batch.weight * batch.spread(batch.scorable, "row")
+    return batch
+
+
+def _key(text: str) -> int:
+    """Return a 63-bit number for a state or action key; the empty key is 0."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1 if text else 0
+
+
+def rollout_of(setting: Any, sampler: Sampler, environment: ConversationEnvironment, probe: bool) -> EpisodeRollout:
+    """Return the episode rollout of a run's setting."""
+    limit = getattr(setting.policy.model.config, "max_position_embeddings", None) or 1 << 20
+    return EpisodeRollout(setting.policy, sampler, environment, setting.processes, setting.seed, int(limit), probe)
