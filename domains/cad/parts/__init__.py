@@ -1,0 +1,1 @@
+"""The part generator: families of machine parts with closed-form measures, programs, reasoning and descriptions."""
