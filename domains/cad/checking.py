@@ -84,7 +84,7 @@ def spec_from(measured: Mapping[str, Any]) -> Spec:
     box = solid["box"]
     holes = tuple(
         HoleSpec(hole["d"], _triple(hole["axis"]), _triple(hole["position"]), hole["depth"], hole["through"])
-        for hole in measured["holes"]
+        for hole in measured.get("holes", ())
         if hole["depth"] > 0
     )
     # A part of a few micrometres cannot be judged with the tolerance of one of centimetres.

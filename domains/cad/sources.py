@@ -21,12 +21,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from domains.cad.workshop import SHAPE_FILES
 from sciRL.dataset_folder import sha256
 from sciRL.errors import UserError
 
 GENERATED = "parts"
 TASKS_FILE = "tasks.jsonl"
-SUFFIXES = {".py": "code", ".step": "step", ".stp": "step", ".brep": "brep", ".stl": "stl"}
+SUFFIXES = {".py": "code", **SHAPE_FILES}
 MAX_PROGRAM_BYTES = 1_000_000
 
 FIELD_NAMES = {

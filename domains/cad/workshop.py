@@ -25,6 +25,8 @@ from sciRL.verification.sandbox.pool import SandboxPool, shared_pool
 CACHE_SIZE = 50_000
 REFERENCE_CACHE = 4_096
 
+SHAPE_FILES = {".step": "step", ".stp": "step", ".brep": "brep", ".stl": "stl"}
+"""Kinds of shape files by ending."""
 COMPARISONS = ("iou", "aligned", "frame", "chamfer")
 """Measures that need a reference."""
 
@@ -150,8 +152,9 @@ class Workshop:
         jobs, waiting = [], []
         for index, (code, path) in enumerate(parts):
             if path is not None:
-                shape = Reference(path.suffix.lower().removeprefix("."), path.read_bytes(), "")
-                jobs.append(self._job("", shape, self.want))
+                kind = SHAPE_FILES[path.suffix.lower()]
+                request = {**self._job("", None, self.want).request, "payload": kind}
+                jobs.append(Job("", request, payload=path.read_bytes()))
             elif isinstance(judged := screen(code), Refusal):
                 reports[index] = PartReport(judged.code, "script", judged.message)
                 continue

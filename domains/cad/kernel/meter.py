@@ -20,7 +20,7 @@ from domains.cad.kernel.iou import overlap
 from domains.cad.kernel.lengths import find_lengths
 from domains.cad.kernel.mesh_formats import glb_bytes, npz_bytes, stl_bytes
 from domains.cad.kernel.part import Part, read_reference
-from domains.cad.kernel.solids import Solids, brep_bytes, read_brep, sound_solids
+from domains.cad.kernel.solids import Solids, brep_bytes, read_brep, read_step, sound_solids
 from domains.cad.kernel.tessellation import DRAWN
 from sciRL.errors import UserError
 from sciRL.verification.sandbox.failure import ScriptFailure
@@ -40,7 +40,7 @@ def measure(
     Args:
         payload: B-rep bytes from the program's process; not trusted.
         request: `want` (of `MEASURES` and `FILES`), `reference` (None, or `kind` and the number of its `blob`),
-            `single` (whether the part must be one solid), `seed` of sampled figures, and `iou_budget_s`, the seconds
+            `single` (whether the part must be one solid), `payload` (the kind of its bytes, by default "brep"), `seed` of sampled figures, and `iou_budget_s`, the seconds
             an exact overlap may be expected to take (0: always estimate).
         blobs: the reference's bytes.
 
@@ -59,8 +59,7 @@ def measure(
     needy = [name for name in want if name in COMPARISONS]
     if needy and reference is None:
         raise UserError(f"want: {needy[0]!r} needs a reference; found none")
-    solids = sound_solids(read_brep(payload), bool(request["single"]))
-    part = Part(solids)
+    part = _payload_part(payload, request)
     if any(name in want for name in (*COMPARISONS, *MESH_FILES)):
         _require_mesh(part)
     measured = _alone(part, want)
@@ -70,6 +69,18 @@ def measure(
     names = [name for name in want if name in FILES]
     measured["blobs"] = names
     return measured, tuple(FILES[name](part) for name in names)
+
+
+def _payload_part(payload: bytes, request: Mapping[str, Any]) -> Part:
+    """Read what is to be measured: a program's B-rep or, where the request names another kind, a file."""
+    kind = request.get("payload", "brep")
+    if kind == "stl":
+        try:
+            return read_reference(kind, payload)
+        except UserError as error:
+            raise ScriptFailure("invalid", str(error)) from None
+    shape = read_brep(payload) if kind == "brep" else read_step(payload)
+    return Part(sound_solids(shape, bool(request["single"])))
 
 
 def _reference(request: Mapping[str, Any], blobs: Sequence[bytes]) -> Part | None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from domains.cad.kernel.mesh import Mesh
 from domains.cad.kernel.mesh_formats import glb_bytes, npz_bytes, read_stl, stl_bytes
 
-SIZES = st.tuples(*[st.floats(0.01, 1e3, width=32)] * 3)
+SIZES = st.tuples(*[st.floats(1 / 64, 1e3, width=32)] * 3)
 PLACES = st.tuples(*[st.floats(-1e3, 1e3, width=32)] * 3)
 
 
