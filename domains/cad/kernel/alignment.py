@@ -1,4 +1,4 @@
-"""Overlap after the best of the 24 rotations of a cube about the centres of mass: tells a wrong frame from a wrong part.
+"""Overlap after the best of the 24 rotations of a cube about the centres of mass: a wrong frame or a wrong part?
 
 A diagnostic and no reward: sizes count as they are, but where a part lies and how it stands do not.
 """
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from OCP.gp import gp_Trsf
 from OCP.TopLoc import TopLoc_Location
 
-from domains.cad.kernel.columns import estimate_overlap
+from domains.cad.kernel.columns import Estimate, estimate_overlap
 from domains.cad.kernel.iou import overlap
 from domains.cad.kernel.part import Part
 from domains.cad.kernel.solids import measure_solids
@@ -61,14 +61,25 @@ def aligned_overlap(a: Part, b: Part, budget_s: float, seed: int) -> Alignment:
     turns = cube_rotations()
     shifts = [b.centre - turn @ a.centre for turn in turns]
     axis = int(np.argmin(np.ptp(still.bounds, axis=0)))
-    ranked = [
-        estimate_overlap(moved.moved(turn, shift), still, RANKING_COLUMNS, seed, (axis,))
-        for turn, shift in zip(turns, shifts, strict=True)
-    ]
-    best = max(ranked, key=lambda estimate: estimate.value)
-    number = next(i for i, estimate in enumerate(ranked) if estimate.value >= best.value - 2 * best.error - 1e-6)
+    limits = np.array([_limit(a, b, turn, shift) for turn, shift in zip(turns, shifts, strict=True)])
+    ranked: dict[int, Estimate] = {}
+    for number in np.argsort(-limits, kind="stable").tolist():
+        if ranked and limits[number] < max(estimate.value for estimate in ranked.values()):
+            break
+        turned = moved.moved(turns[number], shifts[number])
+        ranked[number] = estimate_overlap(turned, still, RANKING_COLUMNS, seed, (axis,))
+    best = max(ranked.values(), key=lambda estimate: estimate.value)
+    number = min(i for i, estimate in ranked.items() if estimate.value >= best.value - 2 * best.error - 1e-6)
     found = overlap(_moved(a, turns[number], shifts[number]), b, budget_s, seed)
     return Alignment(found.value, number)
+
+
+def _limit(a: Part, b: Part, turn: NDArray[np.float64], shift: NDArray[np.float64]) -> float:
+    """Return what the overlap of a rotation cannot exceed: the common part lies in both bodies and in both boxes."""
+    corners = a.bounds @ turn.T + shift
+    low, high = np.maximum(corners.min(0), b.bounds[0]), np.minimum(corners.max(0), b.bounds[1])
+    common = min(a.volume, b.volume, float(np.prod(np.maximum(0.0, high - low))))
+    return common / (a.volume + b.volume - common)
 
 
 def _moved(part: Part, turn: NDArray[np.float64], shift: NDArray[np.float64]) -> Part:

@@ -19,9 +19,7 @@ SIZES = st.tuples(*[st.floats(1, 8)] * 3)
 def box(size: tuple[float, ...], place: tuple[float, ...] = (0, 0, 0)) -> Mesh:
     unit = np.array([[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)], dtype=float)
     quads = [(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)]
-    return Mesh(
-        unit * size + place, np.array([corner for a, b, c, d in quads for corner in ((a, b, c), (a, c, d))])
-    )
+    return Mesh(unit * size + place, np.array([corner for a, b, c, d in quads for corner in ((a, b, c), (a, c, d))]))
 
 
 def joined(*meshes: Mesh) -> Mesh:

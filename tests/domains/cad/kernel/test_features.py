@@ -28,7 +28,9 @@ def test_a_blind_hole(measured: Any) -> None:
 
 
 def test_a_drilled_hole_with_a_cone_is_blind(measured: Any) -> None:
-    program = PLATE + ".hole(6, 4)\ncone = cq.Solid.makeCone(3, 0, 1.8, pnt=cq.Vector(0, 0, 0), dir=cq.Vector(0, 0, -1))"
+    program = (
+        PLATE + ".hole(6, 4)\ncone = cq.Solid.makeCone(3, 0, 1.8, pnt=cq.Vector(0, 0, 0), dir=cq.Vector(0, 0, -1))"
+    )
     (hole,) = measured(program + "\nresult = result.cut(cq.Workplane(cone))", "holes")["holes"]
     assert (hole["depth"], hole["through"]) == (pytest.approx(4), False)
 
@@ -91,7 +93,8 @@ def test_what_is_no_round_hole(measured: Any, program: str) -> None:
 
 def test_a_shaft_has_bosses_and_no_holes(measured: Any) -> None:
     found = measured(
-        HEAD + "result = cq.Workplane('XZ').circle(10).extrude(20).faces('<Y').workplane().circle(6).extrude(15)", "holes"
+        HEAD + "result = cq.Workplane('XZ').circle(10).extrude(20).faces('<Y').workplane().circle(6).extrude(15)",
+        "holes",
     )
     assert found["holes"] == []
     assert [(round(boss["d"], 6), round(boss["depth"], 6)) for boss in found["bosses"]] == [(12, 15), (20, 20)]

@@ -11,8 +11,8 @@ import pytest
 
 pytest.importorskip("cadquery")
 
-from domains.cad.kernel.meter import FILES, MEASURES, measure
 from domains.cad.kernel.mesh_formats import read_stl
+from domains.cad.kernel.meter import FILES, MEASURES, measure
 from domains.cad.kernel.runner import run
 from sciRL.errors import UserError
 from sciRL.verification.sandbox.failure import ScriptFailure

@@ -42,8 +42,7 @@ def volume(program: str) -> float:
         ("result: cq.Workplane = cube(2)", 8),
         ("if __name__ == '__main__':\n    result = cube(2)", 8),
         (
-            "from dataclasses import dataclass\n@dataclass\nclass Size:\n    s: float = 2.0\n"
-            "result = cube(Size().s)",
+            "from dataclasses import dataclass\n@dataclass\nclass Size:\n    s: float = 2.0\nresult = cube(Size().s)",
             8,
         ),
     ],
