@@ -26,6 +26,7 @@ ALLOWED_MODULES = (
     "typing",
     # Imported by many published scripts whose exports are recorded, not written.
     "OCP",
+    "ezdxf",
     "os",
     "sys",
     "pathlib",

@@ -89,7 +89,8 @@ def expected_seconds(a: Solids, b: Solids) -> float:
     780 poles at 3.6 s and took 4.1.
     """
     first, second = _Faces(a.shape), _Faces(b.shape)
-    met = (first.low[:, None] <= second.high[None]).all(axis=2) & (second.low[None] <= first.high[:, None]).all(axis=2)
+    below, above = first.low[:, None] <= second.high[None], second.low[None] <= first.high[:, None]
+    met: NDArray[np.bool_] = np.all(below & above, axis=2)
     weight = np.sqrt(np.outer(first.weight, second.weight))
     free = first.free[:, None] | second.free[None]
     pairs = float((weight * met * np.where(free, _SECONDS_PER_FREE_PAIR, _SECONDS_PER_PAIR)).sum())

@@ -120,7 +120,7 @@ def _lengths(a: Mesh, b: Mesh, grid: _Grid) -> tuple[NDArray[np.float64], NDArra
     gapped = np.zeros(total, dtype=bool)
     for body, (numbers, _, steps) in enumerate(hits):
         gaps = np.bincount(numbers, weights=steps, minlength=total) != 0
-        met = np.count_nonzero(np.bincount(numbers, minlength=total))
+        met = int(np.count_nonzero(np.bincount(numbers, minlength=total)))
         if gaps.sum() > OPEN_SHARE * met:
             raise OpenSurfaceError(body, int(gaps.sum()), met)
         gapped |= gaps
@@ -131,7 +131,7 @@ def _lengths(a: Mesh, b: Mesh, grid: _Grid) -> tuple[NDArray[np.float64], NDArra
     inside = np.cumsum(turns, axis=0)[:-1] > 0
     spans = np.where(column[1:] == column[:-1], np.diff(height), 0.0)
     lengths = [
-        np.bincount(column[:-1], weights=spans * mask, minlength=total).reshape(grid.u.shape)
+        np.bincount(column[:-1], weights=spans * mask, minlength=total).astype(np.float64).reshape(grid.u.shape)
         for mask in (inside.all(axis=1), inside.any(axis=1))
     ]
     return lengths[0], lengths[1]
@@ -158,8 +158,8 @@ def _crossings(mesh: Mesh, grid: _Grid) -> tuple[NDArray[np.int64], NDArray[np.f
 
 def _cells(places: NDArray[np.float64], count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the first and last cell that places along one axis [N, K], in cells, reach over."""
-    first, last = np.floor(places.min(axis=1)), np.floor(places.max(axis=1))
-    return np.clip(first, 0, count - 1).astype(np.int64), np.clip(last, 0, count - 1).astype(np.int64)
+    first, last = np.clip(np.floor([places.min(axis=1), places.max(axis=1)]), 0, count - 1).astype(np.int64)
+    return first, last
 
 
 def _spread(

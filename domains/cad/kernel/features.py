@@ -159,7 +159,8 @@ def _wall(face: TopoDS_Face) -> _Wall | None:
     flipped = bool(np.dot(along, axis) < 0)
     if flipped:
         ends = [-ends[1], -ends[0]]
-    return _Wall(along, foot, float(cylinder.Radius()), *ends, _around(along, across, upwards, u0, u1), hollow)
+    around = _around(along, across, upwards, u0, u1)
+    return _Wall(along, foot, float(cylinder.Radius()), ends[0], ends[1], around, hollow)
 
 
 def _around(

@@ -21,7 +21,7 @@ from domains.cad.kernel.tessellation import DRAWN, MEASURED, Fineness
 
 QUICK_COLUMNS, FULL_COLUMNS = 1_000, 20_000
 QUICK_SLACK, FULL_SLACK = 0.02, 0.005
-"""How far the exact value may lie from the estimate beyond four standard errors; the mesh itself is off by this much."""
+"""How far the exact value may lie from an estimate beyond four standard errors: meshes are off by about this much."""
 
 
 @dataclass(frozen=True)

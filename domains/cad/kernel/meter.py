@@ -40,8 +40,9 @@ def measure(
     Args:
         payload: B-rep bytes from the program's process; not trusted.
         request: `want` (of `MEASURES` and `FILES`), `reference` (None, or `kind` and the number of its `blob`),
-            `single` (whether the part must be one solid), `payload` (the kind of its bytes, by default "brep"), `seed` of sampled figures, and `iou_budget_s`, the seconds
-            an exact overlap may be expected to take (0: always estimate).
+            `single` (whether the part must be one solid), `payload` (the kind of its bytes, by default "brep"), `seed`
+            of sampled figures, and `iou_budget_s`, the seconds an exact overlap may be expected to take (0: always
+            estimate).
         blobs: the reference's bytes.
 
     Raises:
@@ -104,7 +105,7 @@ def _compared(part: Part, reference: Part, want: Sequence[str], request: Mapping
     budget_s, seed = float(request["iou_budget_s"]), int(request["seed"])
     measured: dict[str, Any] = {}
     try:
-        if "iou" in want:
+        if "iou" in want or "frame" in want:
             measured["iou"] = overlap(part, reference, budget_s, seed).to_json()
         if "frame" in want:
             measured["frame"] = _frame(part, reference, measured["iou"]["value"], request)
@@ -133,11 +134,13 @@ def _frame(part: Part, reference: Part, raw: float, request: Mapping[str, Any]) 
 
 def _require_mesh(part: Part) -> None:
     """Mesh a payload before anything needs it, so that one that cannot be meshed is its program's failure."""
+    if part.solids is None:
+        return
     try:
         found = part.mesh(DRAWN).area
     except ValueError as error:
         raise ScriptFailure("invalid", str(error)) from None
-    area = _solids(part).area
+    area = part.solids.area
     if abs(found - area) > MESH_AREA_SLACK * area:
         raise ScriptFailure("invalid", f"the mesh of the shape has {found:.6g} mm^2 of its {area:.6g}")
 
@@ -164,7 +167,8 @@ def _svg(part: Part) -> bytes:
 
 
 def _solids(part: Part) -> Solids:
-    assert part.solids is not None  # a payload is a B-rep
+    if part.solids is None:
+        raise UserError("want: a B-rep, STEP file or drawing needs solids; found a mesh")
     return part.solids
 
 

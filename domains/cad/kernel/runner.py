@@ -108,6 +108,7 @@ def _find_result(names: dict[str, Any], assigned: list[str], shown: list[Any], e
 def _to_shape(value: Any, name: str) -> Any:
     """Return the kernel's shape of a result, or raise `not_a_shape`."""
     kind = type(value).__name__
+    shapes: list[cq.Shape]
     if isinstance(value, cq.Assembly):
         shapes = [value.toCompound()]
     elif isinstance(value, cq.Workplane):
