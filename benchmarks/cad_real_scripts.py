@@ -49,7 +49,7 @@ def gencad(pool: SandboxPool, folder: Path) -> dict[str, Any]:
         if outcome.code not in SHAPE
     ]
     off = [
-        f"{row['id']}: {outcome.measurements['solid']['volume']:.6g} mm^3, the file says {row['measured']['volume']:.6g}"
+        f"{row['id']}: {outcome.measurements['solid']['volume']:.6g}, the file says {row['measured']['volume']:.6g}"
         for row, outcome in zip(rows, outcomes, strict=True)
         if outcome.ok and abs(outcome.measurements["solid"]["volume"] / row["measured"]["volume"] - 1) > 1e-6
     ]

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 PromptStyle = Literal["chat", "compact"]
 Ask = Literal["text", "design", "both"]
 Level = Literal["parameters", "abstract", "beginner", "intermediate", "expert"]
-RubricName = Literal["cad_rl", "cadrille", "cad_coder", "strict", "executable"]
+RubricName = Literal["cad_rl", "cadrille", "cad_coder", "strict", "measure", "executable"]
 
 
 class CadOptions(BaseModel):
@@ -37,7 +37,7 @@ class CadOptions(BaseModel):
     """How many training programs are imitated, drawn by the run's seed; the other rows are only asked. 0 takes all."""
 
     rubric: RubricName = "cad_rl"
-    """Reward preset: cad_rl, cadrille, cad_coder, strict or executable."""
+    """Reward preset: cad_rl, cadrille, cad_coder, strict, measure or executable."""
 
     weights: dict[str, float] = Field(default_factory=dict)
     """Stage weights that replace those of the preset, by stage name."""

@@ -8,6 +8,7 @@ cad_rl      0.7 overlap + 0.3 spec check, nothing without a sound solid (CAD-RL,
 cadrille    (1 + overlap) / 2 for a sound solid, else 0: the published 10 * IoU or -10, mapped to [0, 1]
 cad_coder   0.9 piecewise chamfer + 0.1 format, nothing without a sound solid (CAD-Coder, NeurIPS 2025)
 strict      the acceptance rule: sound solid, overlap of at least `strict_iou`, every assertion of the spec; equal parts
+measure     everything that is measured, equal parts: for tables of existing programs, not for training
 executable  whether the program runs: the warning example, which a policy satisfies with any part at all
 ==========  ==========================================================================================================
 
@@ -106,6 +107,11 @@ def _strict(workshop: Workshop, options: CadOptions) -> list[Stage]:
     ]
 
 
+def _measure(workshop: Workshop, options: CadOptions) -> list[Stage]:
+    verifiers = (Executable, Solid, Overlap, Chamfer, Sizes, SpecCheck)
+    return [Stage(verifier(workshop), 1.0) for verifier in verifiers]
+
+
 def _executable(workshop: Workshop, options: CadOptions) -> list[Stage]:
     return [Stage(Executable(workshop), 1.0)]
 
@@ -121,6 +127,7 @@ PRESETS: Mapping[str, tuple[tuple[str, ...], Maker]] = {
     "cadrille": (("iou",), _cadrille),
     "cad_coder": (("chamfer",), _cad_coder),
     "strict": (("iou", "frame", "holes", "lengths"), _strict),
+    "measure": (("iou", "chamfer", "frame", "holes", "lengths"), _measure),
     "executable": ((), _executable),
 }
 """By name: the measures a preset takes besides the solid's, and its stages."""

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from sciRL.cli.arguments import add_data, add_domain, add_overrides, positive
+from sciRL.dataset_folder import SPLITS
 from sciRL.domain import Domain, load_domain
 from sciRL.errors import UserError
 
 HELP = "score a file of answers with a domain's rubric"
 EXAMPLES = """each line of the input is a JSON object with an answer ("answer", "completion", "text" or "response")
-and its question ("id" of a dataset task, "task", or "prompt" and "reference").
+and its question ("id" of a dataset task or of its row, "task", or "prompt" and "reference").
 
 example:
   scirl verify crystal answers.jsonl --out scores.jsonl --preset strict"""
@@ -25,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("answers", type=Path, help="a JSON-lines file of answers")
     parser.add_argument("--out", type=Path, required=True, help="the JSON-lines file of scores to write")
     parser.add_argument("--preset", help="a rubric of the domain (default: its reward)")
-    parser.add_argument("--split", default="test", choices=("train", "validation", "test"), help="where ids are found")
+    parser.add_argument("--split", default="test", choices=(*SPLITS, "all"), help="where ids are found")
     parser.add_argument("--workers", type=positive, default=1, help="processes that verify (default: 1)")
     add_data(parser)
     add_overrides(parser)
@@ -42,7 +43,10 @@ def run(args: argparse.Namespace) -> int:
     from sciRL.verification.pool import WorkerPool
     from sciRL.verification.runner import verify_file
 
-    tasks = {task.id: task for task in domain.tasks(data, args.split, options)}
+    splits = SPLITS if args.split == "all" else (args.split,)
+    asked = [task for split in splits for task in domain.tasks(data, split, options)]
+    tasks = {str(task.metadata["row"]): task for task in asked if "row" in task.metadata}
+    tasks |= {task.id: task for task in asked}
     rubric = domain.rubric(data, options, args.preset)
     with WorkerPool(args.workers) as pool:
         summary = verify_file(rubric, tasks, args.answers, args.out, pool, domain.name)

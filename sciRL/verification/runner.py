@@ -150,7 +150,8 @@ def verify_file(
 
     Returns:
         `n` (answers scored), `mean_value` (over answers with a value), `pass_rate` and `pass_interval` (Wilson, 95 %,
-        over all answers), a count for each status, `reasons` (the most frequent), `bad_rows` and `problems`.
+        over all answers), `components` (mean of each stage), a count for each status, `reasons` (the most frequent),
+        `bad_rows` and `problems`.
 
     Raises:
         UserError: the file cannot be read, holds no readable row, or is also the output.
@@ -189,9 +190,17 @@ def summarize_scores(scores: Sequence[Score]) -> dict[str, Any]:
         "mean_value": math.fsum(values) / len(values) if values else None,
         "pass_rate": passed / len(scores) if scores else None,
         "pass_interval": wilson_interval(passed, len(scores)),
+        "components": _component_means(scores),
         **{status.value: statuses[status] for status in Status},
         "reasons": dict(reasons.most_common(5)),
     }
+
+
+def _component_means(scores: Sequence[Score]) -> dict[str, float]:
+    """Return the mean of each component over the answers that have a value; a stage that was not reached is 0."""
+    scored = [score for score in scores if score.value is not None]
+    names = dict.fromkeys(name for score in scored for name in score.components)
+    return {name: math.fsum(score.components.get(name, 0.0) for score in scored) / len(scored) for name in names}
 
 
 @dataclass(frozen=True)

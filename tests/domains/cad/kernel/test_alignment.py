@@ -11,7 +11,10 @@ pytest.importorskip("cadquery")
 
 from domains.cad.kernel.alignment import cube_rotations
 
-ELL = "import cadquery as cq\nresult = cq.Workplane().polyline([(0,0),(30,0),(30,6),(8,6),(8,20),(0,20)]).close().extrude(5)"
+ELL = (
+    "import cadquery as cq\n"
+    "result = cq.Workplane().polyline([(0,0),(30,0),(30,6),(8,6),(8,20),(0,20)]).close().extrude(5)"
+)
 
 
 def test_the_rotations_are_the_24_of_a_cube_and_start_with_none() -> None:

@@ -30,7 +30,7 @@ def joined(*meshes: Mesh) -> Mesh:
     )
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(CORNERS, SIZES, CORNERS, SIZES)
 def test_boxes_agree_with_the_closed_form(
     first: tuple[float, ...], size: tuple[float, ...], second: tuple[float, ...], other: tuple[float, ...]

@@ -63,14 +63,17 @@ def test_all_gencad_programs_execute_and_four_are_invalid(measured: Any, shared_
 
 def test_cadprompt_programs_fill_their_meshes(measured: Any, shared_data: Path) -> None:
     path, tasks = rows(shared_data, "cadprompt200")
-    for task in tasks[5:200:40]:
+    overlaps = []
+    for task in tasks[7::20]:
         mesh = (path / task["stl"]).read_bytes()
         found = measured(task["code"], "solid", "iou", against=("stl", mesh), single=False)
-        volume = task["published"]["Volume_cubic_mm"]
+        overlaps.append(found["iou"]["value"])
         assert found["iou"]["method"] == "points"
-        assert found["iou"]["value"] > 0.95
         # Published to five decimals.
-        assert found["reference"]["solid"]["volume"] == pytest.approx(volume, rel=0.01, abs=1e-5)
+        published = task["published"]["Volume_cubic_mm"]
+        assert found["reference"]["solid"]["volume"] == pytest.approx(published, rel=0.01, abs=1e-5)
+    assert min(overlaps) > 0.9
+    assert median(overlaps) > 0.995
 
 
 def test_the_exact_overlap_of_a_real_pair_is_not_taken_on_trust(measured: Any, shared_data: Path) -> None:
