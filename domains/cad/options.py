@@ -12,6 +12,27 @@ Level = Literal["parameters", "abstract", "beginner", "intermediate", "expert"]
 RubricName = Literal["cad_rl", "cadrille", "cad_coder", "strict", "measure", "executable"]
 
 
+class JudgeOptions(BaseModel):
+    """A language model that gives its opinion of an answer beside the measurements (see `sciRL.verification.judge`)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    base_url: str
+    """OpenAI-compatible endpoint; questions go to BASE_URL/chat/completions."""
+
+    model: str
+    """Name of the model at the endpoint."""
+
+    cache: str = "verdicts.sqlite"
+    """File in which verdicts are kept, so that no question is asked twice."""
+
+    api_key_env: str | None = None
+    """Environment variable that holds the key; null sends none."""
+
+    weight: float = Field(default=0.1, gt=0, lt=1)
+    """Weight of the opinion beside the preset's stages, whose weights sum to about 1."""
+
+
 class CadOptions(BaseModel):
     """What is asked of the policy, in which form it answers, and how the part it builds is judged."""
 
@@ -41,6 +62,9 @@ class CadOptions(BaseModel):
 
     weights: dict[str, float] = Field(default_factory=dict)
     """Stage weights that replace those of the preset, by stage name."""
+
+    judge: JudgeOptions | None = None
+    """A language model whose opinion is paid beside the measurements; off by default."""
 
     single_solid: bool = True
     """Whether a part must be one solid; otherwise several that do not overlap are let through."""

@@ -12,8 +12,8 @@ measure     everything that is measured, equal parts: for tables of existing pro
 executable  whether the program runs: the warning example, which a policy satisfies with any part at all
 ==========  ==========================================================================================================
 
-Overlap needs a reference shape and the spec check a spec; a task that lacks what a stage judges is an error of the
-dataset, and tasks are checked for it before a run starts.
+With `judge`, a language model's opinion is a further stage; no preset consists of it alone. Overlap needs a reference
+shape and the spec check a spec: a task that lacks what a stage judges is an error of its dataset, shown as such.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from domains.cad.options import CadOptions
+from domains.cad.options import CadOptions, JudgeOptions
 from domains.cad.verifiers import Chamfer, Executable, Overlap, PartVerifier, Sizes, Solid, SpecCheck
 from domains.cad.workshop import Workshop
 from sciRL.errors import UserError
 from sciRL.verification.base import Rubric, Stage
+from sciRL.verification.judge import Judge
 
 
 def make_rubric(data: Path | None, options: CadOptions, preset: str, weights: Mapping[str, float]) -> Rubric:
@@ -46,11 +47,19 @@ def make_rubric(data: Path | None, options: CadOptions, preset: str, weights: Ma
     want, make = PRESETS[preset]
     workshop = make_workshop(data, options, ("solid", *want))
     stages = make(workshop, options)
+    if options.judge is not None:
+        stages.append(_judge(options.judge))
     names = [stage.verifier.name for stage in stages]
     unknown = sorted(set(weights) - set(names))
     if unknown:
         raise UserError(f"rubric {preset!r} has no stage {unknown[0]!r}; allowed: {', '.join(names)}")
     return Rubric(preset, [replace(s, weight=weights.get(s.verifier.name, s.weight)) for s in stages])
+
+
+def _judge(options: JudgeOptions) -> Stage:
+    """Return the stage of a language model's opinion: it comes last, so that only sound parts are shown to it."""
+    judge = Judge(options.base_url, options.model, options.api_key_env, Path(options.cache))
+    return Stage(judge, options.weight, threshold=0.0)
 
 
 def make_workshop(data: Path | None, options: CadOptions, want: tuple[str, ...]) -> Workshop:

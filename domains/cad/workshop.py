@@ -10,7 +10,8 @@ import hashlib
 import json
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -97,8 +98,15 @@ class Workshop:
 
     @property
     def pool(self) -> SandboxPool:
-        """The sandbox pool, started when first used and shared by all workshops of equal settings."""
+        """The sandbox pool, started when first used and shared by all workshops of equal settings.
+
+        Raises:
+            UserError: CadQuery is not installed, or the system offers no strong isolation.
+        """
         from domains.cad.kernel.profile import cad_profile
+
+        if find_spec("cadquery") is None:
+            raise UserError("running CAD programs needs CadQuery: install it with pip install 'sciRL[cad]'")
 
         profile = cad_profile(self._pool_settings["wall_limit_s"])
         return shared_pool(profile, self._pool_settings["workers"], unsafe=bool(self._pool_settings["unsafe"]))
@@ -186,8 +194,17 @@ class Workshop:
             else:
                 jobs.append(self._job(code, reference, self.want))
                 waiting.append(key)
-        for key, outcome in zip(waiting, self.pool.run(jobs), strict=True):
+        for key, outcome in zip(waiting, self._run(jobs), strict=True):
             self._known[key] = _report(outcome)
+
+    def _run(self, jobs: Sequence[Job]) -> list[Outcome]:
+        """Run jobs; where an exact overlap outlived the meter, its cost was misjudged: estimate it on points."""
+        outcomes = self.pool.run(jobs)
+        late = [index for index, outcome in enumerate(outcomes) if outcome.code == "meter_timeout"]
+        quick = [replace(jobs[index], request={**jobs[index].request, "iou_budget_s": 0.0}) for index in late]
+        for index, outcome in zip(late, self.pool.run(quick) if quick else (), strict=True):
+            outcomes[index] = outcome
+        return outcomes
 
     def _job(self, code: str, reference: Reference | PartReport | None, want: Sequence[str]) -> Job:
         compared = isinstance(reference, Reference)

@@ -82,6 +82,15 @@ def test_a_broken_reference_is_the_verifiers_failure_not_a_zero() -> None:
     assert score.status is Status.ERROR
 
 
+def test_a_judge_is_a_stage_beside_the_measurements(tmp_path: Path) -> None:
+    judge = {"base_url": "http://127.0.0.1:9/v1", "model": "m", "cache": str(tmp_path / "v.sqlite"), "weight": 0.25}
+    rubric = make_rubric(None, CadOptions(judge=judge), "cad_rl", {})
+    assert rubric.component_names[-1] == "judge"
+    # Nobody listens there: the sound part's score is masked, and a program that does not run is never shown.
+    found = rubric.verify([(plate_task(), PLATE.format(60, 40, 8)), (plate_task(), "result = (")])
+    assert [score.status for score in found] == [Status.ERROR, Status.OK]
+
+
 def test_equal_programs_are_built_once_and_order_is_kept() -> None:
     rubric = make_rubric(None, OPTIONS, "cad_rl", {})
     task = plate_task()
