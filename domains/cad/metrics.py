@@ -12,6 +12,7 @@ from sciRL.domain import Record
 def summarize(records: Sequence[Record]) -> dict[str, float]:
     """Return rates over all attempts and size errors over sound parts.
 
+    `mean_reward` is the mean value of all attempts that the verifiers could judge, by the rubric of the evaluation.
     `executable_rate`, `solid_rate`, `mean_iou` and `spec_met` count an attempt that failed as 0, so nothing is gained
     by leaving out the hard ones; `median_iou_of_solids` and the size errors are over sound parts, whose number is
     `solids`. `fail/CODE` are shares of all attempts.
@@ -23,7 +24,9 @@ def summarize(records: Sequence[Record]) -> dict[str, float]:
     solids = [m for m in measured if m.get("code") == "ok"]
     codes = Counter(str(m.get("code", "unscored")) for m in measured)
     overlaps = [float(m["iou"]) for m in solids if "iou" in m]
+    values = [record.score.value for record in records if record.score.value is not None]
     figures = {
+        "mean_reward": statistics.fmean(values) if values else 0.0,
         "executable_rate": sum(record.score.components.get("executable", 0.0) for record in records) / total,
         "solid_rate": len(solids) / total,
         "solids": float(len(solids)),
