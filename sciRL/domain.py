@@ -23,6 +23,7 @@ from sciRL.verification.base import Rubric
 if TYPE_CHECKING:
     import torch
 
+    from sciRL.environments.conversation import ConversationEnvironment
     from sciRL.environments.vector import Controller, VectorEnvironment
     from sciRL.flow.environment import FlowEnvironment
 
@@ -31,10 +32,14 @@ ENTRY_POINT_GROUP = "sciRL.domains"
 
 @dataclass(frozen=True)
 class Demonstration:
-    """A task with an answer to imitate: what supervised fine-tuning learns from."""
+    """A task with an answer to imitate: what supervised fine-tuning learns from.
+
+    In a conversation `earlier` holds the turns before the last one, each with the reply it got.
+    """
 
     task: Task
     answer: str
+    earlier: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -147,6 +152,10 @@ class LanguageDomain(Domain):
     ) -> list[tuple[int, int]]:
         """Return (chosen, rejected) record indices by one of the domain's own pair builders."""
         raise UserError(f"domain {self.name!r} has no pair builder {builder!r}; allowed: best_vs_worst, best_vs_rest")
+
+    def conversation(self, data: Path, options: Any) -> ConversationEnvironment | None:
+        """Return the environment that replies to the policy turn by turn, or None where one answer ends a task."""
+        return None
 
     def precise_spans(self, answer: str) -> Sequence[tuple[int, int]]:
         """Return the (start, end) characters of an answer whose tokens `precision_weight` makes count more."""

@@ -42,8 +42,8 @@ class RowStatus(IntEnum):
 
 
 Segment: TypeAlias = Literal["row", "turn", "group"]
-Piece: TypeAlias = tuple[Role, Sequence[int], int, Sequence[float]]
-"""Part of a row: who wrote it, its ids, its turn, and the sampler's log-probabilities (NaN where it did not draw)."""
+Piece: TypeAlias = tuple[Role, Sequence[int], int, Sequence[float] | None]
+"""Part of a row: who wrote it, its ids, its turn, and the sampler's log-probabilities (None where it did not draw)."""
 
 
 class Turn(NamedTuple):
@@ -55,6 +55,7 @@ class Turn(NamedTuple):
     done: bool
     state_key: int = 0
     action_key: int = 0
+
 
 TOKEN_COLUMNS = (
     "ids",
@@ -164,6 +165,7 @@ class TrajectoryBatch:
         turns: Sequence[Turn],
         *,
         truncated: Sequence[bool],
+        source: Source = Source.ON_POLICY,
         version: int = 0,
         columns: dict[str, list[Any]] | None = None,
     ) -> TrajectoryBatch:
@@ -174,6 +176,7 @@ class TrajectoryBatch:
             groups: group of every row [N].
             turns: one entry for each turn that the policy wrote, in any order.
             truncated: whether a row was cut at a length limit [N].
+            source: where the rows come from.
             version: of the policy that wrote the rows.
             columns: further values of every row, by name.
         """
@@ -189,14 +192,16 @@ class TrajectoryBatch:
             group=torch.tensor(list(groups), dtype=torch.int64),
             turn=torch.tensor([turn for _, _, turn, _ in pieces], dtype=torch.int32).repeat_interleave(sizes),
             weight=(role_S == Role.ACTION).float(),
-            source=torch.full((n,), int(Source.ON_POLICY), dtype=torch.int8),
+            source=torch.full((n,), int(source), dtype=torch.int8),
             version=torch.full((n,), version, dtype=torch.int64),
             outcome=torch.full((n,), float("nan")),
             truncated=torch.tensor(list(truncated), dtype=torch.bool),
             status=torch.zeros(n, dtype=torch.int8),
             components=torch.zeros(n, 0),
-            logp_sampler=torch.tensor([value for _, _, _, logp in pieces for value in logp], dtype=torch.float32),
-            turns={
+            logp_sampler=_sampled(pieces),
+            turns={}
+            if not turns
+            else {
                 "row": torch.tensor([entry.row for entry in turns], dtype=torch.int64),
                 "turn": torch.tensor([entry.turn for entry in turns], dtype=torch.int64),
                 "reward": torch.tensor([entry.reward for entry in turns], dtype=torch.float32),
@@ -409,6 +414,14 @@ class TrajectoryBatch:
     def columns(self) -> dict[str, Any]:
         """Return every filled column by name (for saving and for tests)."""
         return {item.name: getattr(self, item.name) for item in fields(self) if getattr(self, item.name) is not None}
+
+
+def _sampled(pieces: Sequence[Piece]) -> Tensor | None:
+    """Return the sampler's log-probabilities of all tokens, NaN where it did not draw; None when it drew nothing."""
+    if all(logp is None for *_, logp in pieces):
+        return None
+    values = [value for _, ids, _, logp in pieces for value in ([float("nan")] * len(ids) if logp is None else logp)]
+    return torch.tensor(values, dtype=torch.float32)
 
 
 def _unit_rows(units: Sequence[int], unit: int) -> Tensor:

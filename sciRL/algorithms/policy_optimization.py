@@ -28,8 +28,10 @@ from sciRL.advantage.base import AdvantageContext, AdvantageTransform, apply_tra
 from sciRL.advantage.group import Estimator, GroupAdvantage
 from sciRL.advantage.returns import GeneralisedAdvantage, ReturnToGo
 from sciRL.advantage.shaping import KlReward, OverlongFilter, ShuffledOutcome, SoftOverlong
+from sciRL.advantage.turns import TurnAdvantage
 from sciRL.algorithms.base import Metrics
 from sciRL.algorithms.setting import LanguageSetting, SamplingConfig
+from sciRL.errors import UserError
 from sciRL.learning.learner import Learner
 from sciRL.learning.optimizer import OptimizerConfig
 from sciRL.learning.token_weights import PrecisionWeights
@@ -40,6 +42,7 @@ from sciRL.objective.policy import ClippedPolicy, RatioLevel
 from sciRL.objective.value import ValueLoss
 from sciRL.rollout.base import Scheduler
 from sciRL.rollout.collect import Rollout
+from sciRL.rollout.episodes import EpisodeRollout
 from sciRL.rollout.samplers import make_sampler
 from sciRL.rollout.scheduler import DynamicSampling, UniformScheduler
 from sciRL.rollout.statistics import batch_metrics
@@ -76,6 +79,33 @@ METHODS: dict[Method, MethodSettings] = {
     "ppo": MethodSettings("gae"),
     "cad_rl": MethodSettings("grpo", "seq-mean-token-mean", 0.4, 0.8, dual_clip=None, overlong_filter=True),
 }
+
+
+TurnMethod: TypeAlias = Literal["outcome", "turns", "igpo", "promed"]
+
+
+class TurnConfig(BaseModel):
+    """How the turns of a conversation earn their advantages (see `sciRL.advantage.turns`)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    method: TurnMethod = "outcome"
+    """outcome: the verdict on the episode alone; turns: the environment's turn rewards and the verdict, as returns;
+    igpo: gains of belief in the right answer and the verdict; promed: each turn its own reward, no returns."""
+    gamma: float = Field(1.0, gt=0, le=1)
+    """Discount per turn of the methods that sum up returns."""
+    turn_weight: float = Field(1.0, ge=0)
+    """Weight of a turn's own reward."""
+    outcome_weight: float = Field(1.0, ge=0)
+    """Weight of the verdict on the episode."""
+
+    def transform(self) -> TurnAdvantage:
+        """Return the advantage of the method."""
+        if self.method == "outcome":
+            return TurnAdvantage("return", True, "sequence", True, self.gamma, 0.0, self.outcome_weight)
+        if self.method == "promed":
+            return TurnAdvantage("own", False, "token", False, 1.0, self.turn_weight, self.outcome_weight)
+        return TurnAdvantage("return", False, "turn", True, self.gamma, self.turn_weight, self.outcome_weight)
 
 
 class PolicyOptimizationConfig(BaseModel):
@@ -133,6 +163,8 @@ class PolicyOptimizationConfig(BaseModel):
     """GAE's lambda."""
     value_coefficient: float = Field(0.5, gt=0)
     """Weight of PPO's value loss."""
+    turns: TurnConfig | None = None
+    """Advantages of conversations by turn; null is one advantage an episode, by the method."""
     shuffle_rewards: bool = False
     """The negative control: permute the rewards of each batch."""
 
@@ -182,7 +214,9 @@ def make_transforms(config: PolicyOptimizationConfig, seed: int) -> list[Advanta
         transforms.append(KlReward(kl_reward))
     if settings.overlong_filter:
         transforms.append(OverlongFilter())
-    if estimator == "return_to_go":
+    if config.turns is not None:
+        transforms.append(config.turns.transform())
+    elif estimator == "return_to_go":
         transforms.append(ReturnToGo(config.gamma, kl_reward))
     elif estimator == "gae":
         transforms.append(GeneralisedAdvantage(config.gamma, config.gae_lambda, kl_reward))
@@ -243,15 +277,27 @@ class PolicyOptimization:
         if "logp_ref" in self.needs:
             self.learner.freeze_reference()
         self.scheduler = self._scheduler()
-        self.rollout = Rollout(
-            setting.policy,
-            make_sampler(compute.sampler, setting.policy, compute.sampler_torch_dtype()),
-            domain.rubric(setting.data, setting.options, config.rubric),
-            setting.pool,
-            setting.processes,
-            setting.seed,
-        )
+        self.rollout = self._rollout()
         self.sampled_tokens = 0
+
+    def _rollout(self) -> Rollout:
+        setting, compute = self.setting, self.setting.compute
+        parts: dict[str, Any] = {
+            "policy": setting.policy,
+            "sampler": make_sampler(compute.sampler, setting.policy, compute.sampler_torch_dtype()),
+            "rubric": setting.domain.rubric(setting.data, setting.options, self.config.rubric),
+            "pool": setting.pool,
+            "processes": setting.processes,
+            "seed": setting.seed,
+        }
+        environment = setting.domain.conversation(setting.data, setting.options)
+        turns = self.config.turns
+        if environment is None:
+            if turns is not None:
+                raise UserError(f"turns is set, but domain {setting.domain.name!r} asks for one answer; allowed: null")
+            return Rollout(**parts)
+        probe = turns is not None and turns.method == "igpo"
+        return EpisodeRollout(environment=environment, max_context=setting.policy.max_context, probe=probe, **parts)
 
     def _scheduler(self) -> Scheduler:
         tasks = self.setting.domain.tasks(self.setting.data, "train", self.setting.options)

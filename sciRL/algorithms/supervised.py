@@ -15,7 +15,8 @@ from sciRL.learning.token_weights import PrecisionWeights
 from sciRL.models.loading import LanguagePolicy, render_prompt
 from sciRL.objective.sft import CrossEntropy
 from sciRL.order import EpochOrder
-from sciRL.trajectory import Source, TrajectoryBatch
+from sciRL.rollout.continuation import continuation_ids
+from sciRL.trajectory import Piece, Role, Source, TrajectoryBatch
 
 
 class SupervisedConfig(BaseModel):
@@ -77,9 +78,19 @@ class SupervisedFineTuning:
 
 
 def demonstration_batch(policy: LanguagePolicy, demonstrations: list[Demonstration]) -> TrajectoryBatch:
-    """Tokenise prompts and answers apart, append the end token, and lay them out as expert rows."""
-    prompts = [render_prompt(policy.tokenizer, item.task.prompt) for item in demonstrations]
-    answers = [
-        [*policy.tokenizer.encode(item.answer, add_special_tokens=False), policy.eos_ids[0]] for item in demonstrations
-    ]
-    return TrajectoryBatch.from_rows(prompts, answers, list(range(len(prompts))), source=Source.EXPERT)
+    """Tokenise prompts, answers and replies apart, end every answer, and lay them out as expert rows."""
+    rows = [_pieces(policy, item) for item in demonstrations]
+    return TrajectoryBatch.from_segments(
+        rows, list(range(len(rows))), [], truncated=[False] * len(rows), source=Source.EXPERT
+    )
+
+
+def _pieces(policy: LanguagePolicy, item: Demonstration) -> list[Piece]:
+    pieces: list[Piece] = [(Role.PROMPT, render_prompt(policy.tokenizer, item.task.prompt), 0, None)]
+    for turn, (text, reply) in enumerate((*item.earlier, (item.answer, None))):
+        written = [*policy.tokenizer.encode(text, add_special_tokens=False), policy.eos_ids[0]]
+        pieces.append((Role.ACTION, written, turn, None))
+        if reply is not None:
+            follow = continuation_ids(policy.tokenizer, reply, True, policy.eos_ids)
+            pieces.append((Role.OBSERVATION, follow, turn, None))
+    return pieces

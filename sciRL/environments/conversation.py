@@ -1,9 +1,11 @@
 """Conversation: an episode of several turns in which a language model writes and an environment replies.
 
-    episode = environment.reset(task, seed)
-    messages = episode.opening()                    # what the policy reads first
+    episode = environment.reset(task, seed)         # the policy reads the task's prompt first
     reply = episode.step("question: any fever?")    # what the policy wrote; reply.text is what it reads next
-    score = episode.score()                         # once reply.done
+    record = episode.record()                       # once reply.done: the answer that the domain's rubric judges
+
+The outcome of an episode is the rubric's verdict on its record, as for a single answer: pure, through the same worker
+pool, with the same statuses. Turn rewards come with the replies.
 
 The policy's context grows: every reply is appended to what it has read and written, and what it wrote is never
 tokenised again. An episode whose context is not the whole history (a summary, a moving window) returns it from
@@ -16,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from sciRL.score import Score, Status
+from sciRL.score import Status
 from sciRL.task import Message, Task
 
 
@@ -46,16 +48,8 @@ class Reply:
 class Conversation(Protocol):
     """One episode."""
 
-    def opening(self) -> Sequence[Message]:
-        """Return the messages the policy reads before its first turn."""
-        ...
-
     def step(self, text: str) -> Reply:
         """Take one turn's text, whatever it is, and return the reply; never raises on a text."""
-        ...
-
-    def score(self) -> Score:
-        """Return the outcome of a finished episode."""
         ...
 
     def context(self) -> Sequence[Message] | None:
@@ -63,7 +57,7 @@ class Conversation(Protocol):
         ...
 
     def record(self) -> str:
-        """Return the finished episode as a person reads it."""
+        """Return the finished episode as the text that a rubric judges and a person reads."""
         ...
 
 

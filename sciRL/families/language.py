@@ -17,6 +17,7 @@ from sciRL.families import AlgorithmKind, Family
 from sciRL.models.loading import LanguagePolicy, ModelConfig, load_policy
 from sciRL.rollout.base import Request
 from sciRL.rollout.collect import draw_answers
+from sciRL.rollout.episodes import EpisodeRollout
 from sciRL.rollout.samplers import make_sampler
 from sciRL.run.settings import EvaluationConfig
 from sciRL.task import Task
@@ -51,14 +52,29 @@ def make_policy(domain: Domain, options: Any, config: Any, data: Path) -> Langua
 
 
 def answer(setting: LanguageSetting, config: LanguageEvaluationConfig, tasks: Sequence[Task]) -> list[str]:
-    """Draw one answer a task; the draw of task i depends on the run's seed, the task and i alone."""
+    """Draw one answer a task, or play one episode and return its record; a draw depends on seed, task and place."""
     sampler = make_sampler(setting.compute.sampler, setting.policy, setting.compute.sampler_torch_dtype())
     sampler.sync(setting.policy.model)
+    requests = [Request(task, 1) for task in tasks]
+    environment = setting.domain.conversation(setting.data, setting.options)
+    if environment is not None:
+        rollout = EpisodeRollout(
+            policy=setting.policy,
+            sampler=sampler,
+            rubric=setting.domain.rubric(setting.data, setting.options, config.rubric),
+            pool=setting.pool,
+            processes=setting.processes,
+            seed=setting.seed,
+            environment=environment,
+            max_context=setting.policy.max_context,
+        )
+        episodes = rollout.play(requests, 0, config.sampling.parameters(), "evaluation")
+        return [episode.conversation.record() for episode in episodes]
     drawn = draw_answers(
         setting.policy,
         sampler,
         setting.processes,
-        [Request(task, 1) for task in tasks],
+        requests,
         config.sampling.parameters(),
         (setting.seed, "evaluation", 0),
     )

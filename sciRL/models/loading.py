@@ -88,6 +88,11 @@ class LanguagePolicy:
     chat_template: bool
     eos_ids: tuple[int, ...]
 
+    @property
+    def max_context(self) -> int:
+        """The longest context of the model, in tokens."""
+        return int(getattr(self.model.config, "max_position_embeddings", 0) or 1 << 30)
+
     def save(self, folder: Path) -> None:
         """Write the policy in Hugging Face layout."""
         from sciRL.models.weights import save_weights

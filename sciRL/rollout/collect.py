@@ -121,7 +121,11 @@ def scored_batch(drawn: Drawn, scores: Sequence[Score], rubric: Rubric, version:
         version=version,
         rows={"task": drawn.tasks, "answer": drawn.answers, "score": list(scores)},
     )
-    names = rubric.component_names
+    return fill_scores(batch, scores, rubric.component_names)
+
+
+def fill_scores(batch: TrajectoryBatch, scores: Sequence[Score], names: tuple[str, ...]) -> TrajectoryBatch:
+    """Fill outcome, components, status and weight of the rows from one score each [N]."""
     batch.component_names = names
     batch.components = torch.tensor(
         [[float(score.components.get(name, 0.0)) for name in names] for score in scores]

@@ -6,16 +6,14 @@ import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
-
-import torch
 
 from sciRL.environments.conversation import Conversation, ConversationEnvironment, Reply
-from sciRL.learning.distributed import ProcessGroup
-from sciRL.models.loading import LanguagePolicy, decode_completion, render_prompt
-from sciRL.rollout.base import Completion, GenerationRequest, Request, Sampler, SamplingParameters
+from sciRL.models.loading import decode_completion, render_prompt
+from sciRL.rollout.base import Completion, GenerationRequest, Request, SamplingParameters
+from sciRL.rollout.collect import Rollout, fill_scores
 from sciRL.rollout.continuation import continuation_ids
-from sciRL.score import Score, Status
+from sciRL.rollout.verify import verify_answers
+from sciRL.score import Score
 from sciRL.seeding import request_seed
 from sciRL.task import Task
 from sciRL.trajectory import Role, TrajectoryBatch, Turn
@@ -63,7 +61,14 @@ class Episode:
     gains: list[float] = field(default_factory=list)
     belief: float = math.nan
     truncated: bool = False
-    score: Score = field(default_factory=lambda: Score.failed(Status.ERROR, "the episode has not ended"))
+
+    @property
+    def failure(self) -> Score | None:
+        """The score of an episode whose environment failed, else None."""
+        failed = next((reply for reply in self.replies if not reply.status.scorable), None)
+        if failed is None:
+            return None
+        return Score.failed(failed.status, str(failed.info.get("reason", "the environment failed")))
 
     @property
     def done(self) -> bool:
@@ -71,23 +76,42 @@ class Episode:
         return bool(self.replies) and self.replies[-1].done
 
 
-@dataclass
-class EpisodeRollout:
-    """Plays episodes; turn t of a sample draws from a seed of (seed, stream, step, group, task, sample, t) alone.
+@dataclass(kw_only=True)
+class EpisodeRollout(Rollout):
+    """Plays episodes and has the rubric judge their records.
+
+    Turn t of a sample draws from a seed of (seed, stream, step, group, task, sample, t) alone.
 
     Args:
-        probe: whether to measure after every turn how probable the right answer has become (IGPO); the probe is a pass
-            of its own: it changes neither what is drawn nor what stands in the context.
+        environment: makes the episodes.
         max_context: tokens a context may have; a longer one ends its episode as truncated.
+        probe: whether to measure after every turn how probable the right answer has become (IGPO), which then is the
+            turn's reward; the probe is a pass of its own: it changes neither what is drawn nor what stands in the
+            context.
     """
 
-    policy: LanguagePolicy
-    sampler: Sampler
     environment: ConversationEnvironment
-    processes: ProcessGroup
-    seed: int
     max_context: int
     probe: bool = False
+
+    def ask(
+        self,
+        requests: Sequence[Request],
+        step: int,
+        parameters: SamplingParameters,
+        stream: str,
+        first_group: int = 0,
+    ) -> TrajectoryBatch:
+        """Play and judge every request; each request becomes one group."""
+        episodes = self.play(requests, step, parameters, stream, first_group)
+        return episode_batch(episodes, self.judge(episodes), self.rubric.component_names, step, self.probe)
+
+    def judge(self, episodes: Sequence[Episode]) -> list[Score]:
+        """Return one score an episode: the rubric's, or the failure of an environment that failed."""
+        records = [episode.conversation.record() for episode in episodes]
+        tasks = [episode.task for episode in episodes]
+        scores = verify_answers(self.rubric, self.pool, self.processes, tasks, records)
+        return [episode.failure or score for episode, score in zip(episodes, scores, strict=True)]
 
     def play(
         self, requests: Sequence[Request], step: int, parameters: SamplingParameters, stream: str, first_group: int = 0
@@ -107,15 +131,13 @@ class EpisodeRollout:
             if not live:
                 break
             self._turn(live, turn, parameters)
-        for episode in episodes:
-            self._finish(episode)
         return episodes
 
     def _start(self, task: Task, group: int, sample: int, seed: int) -> Episode:
         conversation = self.environment.reset(task, seed)
         episode = Episode(task, group, sample, seed, conversation)
         row = Row()
-        row.add(Role.PROMPT, render_prompt(self.policy.tokenizer, conversation.opening()), 0)
+        row.add(Role.PROMPT, render_prompt(self.policy.tokenizer, task.prompt), 0)
         episode.rows.append(row)
         return episode
 
@@ -171,16 +193,14 @@ class EpisodeRollout:
                 episode.gains[-1] = belief - episode.belief
             episode.belief = belief
 
-    def _finish(self, episode: Episode) -> None:
-        failed = next((reply for reply in episode.replies if not reply.status.scorable), None)
-        if failed is not None:
-            reason = str(failed.info.get("reason", "the environment failed"))
-            episode.score = Score.failed(failed.status, reason)
-        else:
-            episode.score = episode.conversation.score()
 
-
-def episode_batch(episodes: Sequence[Episode], version: int, use_gains: bool = False) -> TrajectoryBatch:
+def episode_batch(
+    episodes: Sequence[Episode],
+    scores: Sequence[Score],
+    component_names: tuple[str, ...],
+    version: int,
+    use_gains: bool = False,
+) -> TrajectoryBatch:
     """Lay finished episodes out: one row a context, one entry of the turn table a turn.
 
     Rows of one episode share group and outcome, and `rows["trajectory"]` says which belong together. Turn rewards are
@@ -209,35 +229,13 @@ def episode_batch(episodes: Sequence[Episode], version: int, use_gains: bool = F
         columns={
             "task": [episodes[index].task for index in owner],
             "answer": [episodes[index].conversation.record() for index in owner],
-            "score": [episodes[index].score for index in owner],
+            "score": [scores[index] for index in owner],
             "trajectory": [(episodes[index].group, episodes[index].sample) for index in owner],
         },
     )
-    return with_scores(batch)
-
-
-def with_scores(batch: TrajectoryBatch) -> TrajectoryBatch:
-    """Fill outcome, status, components and weights from `rows["score"]`; failed rows get weight 0 and outcome NaN."""
-    from sciRL.rollout.collect import ROW_STATUS
-
-    scores: list[Score] = batch.rows["score"]
-    names = tuple(sorted({name for score in scores for name in score.components}))
-    batch.component_names = names
-    batch.components = torch.tensor(
-        [[float(score.components.get(name, 0.0)) for name in names] for score in scores]
-    ).reshape(len(scores), len(names))
-    batch.status = torch.tensor([int(ROW_STATUS[score.status]) for score in scores], dtype=torch.int8)
-    batch.outcome = torch.tensor([float("nan") if score.value is None else score.value for score in scores])
-    batch.weight = batch.weight * batch.spread(batch.scorable, "row")
-    return batch
+    return fill_scores(batch, batch.rows["score"], component_names)
 
 
 def _key(text: str) -> int:
     """Return a 63-bit number for a state or action key; the empty key is 0."""
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1 if text else 0
-
-
-def rollout_of(setting: Any, sampler: Sampler, environment: ConversationEnvironment, probe: bool) -> EpisodeRollout:
-    """Return the episode rollout of a run's setting."""
-    limit = getattr(setting.policy.model.config, "max_position_embeddings", None) or 1 << 20
-    return EpisodeRollout(setting.policy, sampler, environment, setting.processes, setting.seed, int(limit), probe)

@@ -12,12 +12,14 @@ without the key or away from the door do nothing, and any other text is a turn l
 
 from __future__ import annotations
 
+import json
 import random
-from collections.abc import Sequence
 
 from sciRL.environments.conversation import Reply
+from sciRL.environments.games.replay import Replay
 from sciRL.score import Score
-from sciRL.task import Message, Task
+from sciRL.task import Task
+from sciRL.verification.base import Rubric, Stage
 
 SIZE = 6
 HORIZON = 24
@@ -33,10 +35,6 @@ class KeyDoor:
         self.agent, self.key, self.door, self.horizon = agent, key, door, horizon
         self.has_key = self.opened = False
         self.turns: list[str] = []
-
-    def opening(self) -> Sequence[Message]:
-        """Return the first state."""
-        return ({"role": "user", "content": self.state + "\n"},)
 
     @property
     def state(self) -> str:
@@ -71,8 +69,8 @@ class KeyDoor:
         return None
 
     def record(self) -> str:
-        """Return the actions, one a line."""
-        return "\n".join(self.turns)
+        """Return the turns as a JSON list: a turn may itself hold line breaks."""
+        return json.dumps(self.turns)
 
 
 class KeyDoorEnvironment:
@@ -90,6 +88,11 @@ class KeyDoorEnvironment:
     def target(self, task: Task) -> None:
         """There is no single right answer."""
         return None
+
+
+def rubric(horizon: int = HORIZON) -> Rubric:
+    """Return the rubric of the game's records: 1 for success, else 0."""
+    return Rubric("key-door", [Stage(Replay(KeyDoorEnvironment(horizon)), 1.0)])
 
 
 def make_layout(seed: int) -> dict[str, Cell]:

@@ -12,13 +12,16 @@ At most six turns; the outcome is 1 for the right value. An entry that leads now
 
 from __future__ import annotations
 
+import json
 import random
 import re
 from collections.abc import Sequence
 
 from sciRL.environments.conversation import Reply
+from sciRL.environments.games.replay import Replay
 from sciRL.score import Score
-from sciRL.task import Message, Task
+from sciRL.task import Task
+from sciRL.verification.base import Rubric, Stage
 
 ENTRIES = 10
 HORIZON = 6
@@ -33,10 +36,6 @@ class Lookup:
         self.table, self.start, self.horizon = tuple(table), start, horizon
         self.turns: list[str] = []
         self.right: bool | None = None
-
-    def opening(self) -> Sequence[Message]:
-        """Return the entry to begin with."""
-        return ({"role": "user", "content": f"start {self.start}\n"},)
 
     def step(self, text: str) -> Reply:
         """Look an entry up or answer; other text is a turn lost."""
@@ -60,8 +59,8 @@ class Lookup:
         return None
 
     def record(self) -> str:
-        """Return the turns, one a line."""
-        return "\n".join(self.turns)
+        """Return the turns as a JSON list: a turn may itself hold line breaks."""
+        return json.dumps(self.turns)
 
 
 class LookupEnvironment:
@@ -79,6 +78,11 @@ class LookupEnvironment:
         """Return how a forced answer begins, and the right value."""
         assert isinstance(task.reference, dict)
         return "answer ", solution(task.reference["table"], int(task.reference["start"]))
+
+
+def rubric(horizon: int = HORIZON) -> Rubric:
+    """Return the rubric of the game's records: 1 for success, else 0."""
+    return Rubric("lookup", [Stage(Replay(LookupEnvironment(horizon)), 1.0)])
 
 
 def solution(table: Sequence[str], start: int) -> str:

@@ -10,7 +10,7 @@ import torch
 from sciRL.advantage.base import AdvantageContext
 from sciRL.advantage.group import GroupAdvantage
 from sciRL.advantage.turns import TurnAdvantage, discounted
-from sciRL.rollout.episodes import with_scores
+from sciRL.rollout.collect import fill_scores
 from sciRL.score import Score, Status
 from sciRL.trajectory import Role, TrajectoryBatch, Turn
 
@@ -42,7 +42,7 @@ def make_batch(episodes: list[Episode], rebuilt: bool = False, groups: list[int]
     batch = TrajectoryBatch.from_segments(
         rows, [group[i] for i in owner], turns, truncated=[False] * len(rows), columns=columns
     )
-    return with_scores(batch)
+    return fill_scores(batch, columns["score"], ())
 
 
 def by_turn(batch: TrajectoryBatch, transform: TurnAdvantage) -> list[list[float]]:

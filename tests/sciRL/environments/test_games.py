@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sciRL.environments.games import key_door
 from sciRL.environments.games.key_door import ACTIONS, HORIZON, KeyDoor, expert_actions, make_layout
 from sciRL.environments.games.lookup import Lookup, make_table, solution
+from sciRL.task import Task
 
 
 def play(game: KeyDoor | Lookup, actions: list[str]) -> int:
@@ -59,6 +61,22 @@ def test_two_lookups_lead_to_the_value() -> None:
     assert value == solution(table, start)
     assert game.step(f"answer {value}").done
     assert game.score().value == 1.0
+
+
+@pytest.mark.parametrize("record", ["", "{}", "[1]", "go east", '["go east\\nopen"]', "[" * 5000])
+def test_a_record_that_was_not_played_earns_nothing(record: str) -> None:
+    task = Task("games", ({"role": "user", "content": "x"},), reference={k: list(v) for k, v in make_layout(0).items()})
+    [score] = key_door.rubric().verify([(task, record)])
+    assert score.value == 0.0
+
+
+def test_a_record_is_judged_by_playing_it_again() -> None:
+    layout = make_layout(5)
+    task = Task("games", ({"role": "user", "content": "x"},), reference={k: list(v) for k, v in layout.items()})
+    game = KeyDoor(**layout)
+    play(game, expert_actions(**layout))
+    [score] = key_door.rubric().verify([(task, game.record())])
+    assert score == game.score() or score.value == game.score().value == 1.0
 
 
 @pytest.mark.parametrize("answer", ["answer 1 2", "answer 1 2 3 4", "ANSWER 1 2 3", "answer 1 2 3 or 4 5 6", ""])
