@@ -15,7 +15,7 @@ import json
 import re
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar, get_args
+from typing import Any, ClassVar, TypeAlias, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -27,6 +27,14 @@ KeyPath: TypeAlias = tuple[str | int, ...]
 Origins: TypeAlias = dict[KeyPath, str]
 
 EXTENDS = "extends"
+DEEPEST = 32
+"""Most sections inside one another; what goes deeper is a mistake, or contains itself."""
+MOST_VALUES = 100_000
+"""Most values of a recipe or override, with those that aliases repeat."""
+LONGEST_SHOWN = 200
+"""Characters of a value that a message shows."""
+PLAIN_TAGS = ("null", "bool", "int", "float", "str", "seq", "map", "merge")
+"""YAML's types that JSON has too."""
 
 _PLAIN_REQUIREMENTS = {
     "bool_type": "must be true or false",
@@ -42,7 +50,13 @@ _PLAIN_REQUIREMENTS = {
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML with the scalar rules of version 1.2: `1e-5` is a number, `No` and `on` are text, no dates."""
+    """YAML with the scalar rules of version 1.2 (`1e-5` is a number, `No` is text), JSON's types only, and no NaN."""
+
+    yaml_constructors: ClassVar[dict[str | None, Any]] = {
+        tag: make
+        for tag, make in yaml.SafeLoader.yaml_constructors.items()
+        if tag is None or tag.rpartition(":")[2] in PLAIN_TAGS
+    }
 
 
 class _Dumper(yaml.SafeDumper):
@@ -64,7 +78,7 @@ def _scalar_rules(target: type[_Loader] | type[_Dumper]) -> None:
         (
             "float",
             r"[-+]?(?:[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?|\.[0-9]+(?:[eE][-+]?[0-9]+)?"
-            r"|[0-9][0-9_]*[eE][-+]?[0-9]+|\.(?:inf|Inf|INF))|\.(?:nan|NaN|NAN)",
+            r"|[0-9][0-9_]*[eE][-+]?[0-9]+|\.(?:inf|Inf|INF))",
             "-+.0123456789",
         ),
     ]
@@ -156,25 +170,35 @@ def _yaml_beside(path: Path) -> str:
 
 
 def _parse_mapping(text: str, path: Path) -> tuple[dict[str, Any], Origins]:
-    try:
-        node = yaml.compose(text, Loader=_Loader)
-        if node is None:
-            raise UserError(f"recipe {path} is empty; it must hold 'key: value' lines")
-        if not isinstance(node, yaml.MappingNode):
-            raise UserError(f"recipe {path} must hold 'key: value' lines; found a {node.id}")
-        origins = _key_origins(node, path.name)
-        data: Any = yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as error:
-        raise UserError(f"recipe {path} is not valid YAML: {_one_line(error)}") from None
-    except RecursionError:
-        raise UserError(f"recipe {path} holds an anchor that contains itself") from None
+    data, origins = _parse(text, f"recipe {path}", path.name)
+    if data is None:
+        raise UserError(f"recipe {path} is empty; it must hold 'key: value' lines")
+    if not isinstance(data, dict):
+        raise UserError(f"recipe {path} must hold 'key: value' lines; found {shown(data)}")
     return data, origins
+
+
+def _parse(text: str, source: str, name: str) -> tuple[Any, Origins]:
+    """Return what a YAML text holds, and where each of its keys is written.
+
+    Args:
+        source: the text's origin, for messages about all of it.
+        name: the same, for messages about a line of it.
+    """
+    try:
+        origins = _key_origins(yaml.compose(text, Loader=_Loader), name)
+        return yaml.load(text, Loader=_Loader), origins
+    except (yaml.YAMLError, ValueError, KeyError) as error:
+        # A tag that its text does not fit (`!!int x`, `!!bool x`) is none of YAML's own errors.
+        raise UserError(f"{source} is not valid YAML: {_one_line(error)}") from None
+    except RecursionError:
+        raise UserError(f"{source} is nested deeper than {DEEPEST} levels") from None
 
 
 def _key_origins(node: yaml.Node | None, name: str) -> Origins:
     """Return where each key is written; a key given twice is an error, as the first would silently be lost."""
     origins: Origins = {}
-    for key_path, line in _key_lines(node, ()):
+    for key_path, line in _key_lines(node, name):
         where = f"{name} line {line}"
         if key_path in origins:
             raise UserError(f"{where}: key {_dotted(key_path)!r} is given twice (first in {origins[key_path]})")
@@ -182,15 +206,22 @@ def _key_origins(node: yaml.Node | None, name: str) -> Origins:
     return origins
 
 
-def _key_lines(node: yaml.Node | None, path: KeyPath) -> Iterator[tuple[KeyPath, int]]:
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            here = (*path, str(key.value))
-            yield here, key.start_mark.line + 1
-            yield from _key_lines(value, here)
-    elif isinstance(node, yaml.SequenceNode):
-        for index, value in enumerate(node.value):
-            yield from _key_lines(value, (*path, index))
+def _key_lines(root: yaml.Node | None, name: str) -> Iterator[tuple[KeyPath, int]]:
+    """Yield the path and line of each key in the order of the text, aliases followed."""
+    left: list[tuple[KeyPath, yaml.Node | None]] = [((), root)]
+    for _ in range(MOST_VALUES):
+        if not left:
+            return
+        path, node = left.pop()
+        if len(path) > DEEPEST:
+            raise UserError(f"{name}: nested deeper than {DEEPEST} levels, or an anchor that contains itself")
+        if isinstance(node, yaml.MappingNode):
+            inner = [((*path, str(key.value)), value) for key, value in node.value]
+            yield from ((here, key.start_mark.line + 1) for (here, _), (key, _) in zip(inner, node.value, strict=True))
+            left += reversed(inner)
+        elif isinstance(node, yaml.SequenceNode):
+            left += reversed([((*path, index), value) for index, value in enumerate(node.value)])
+    raise UserError(f"{name}: more than {MOST_VALUES} values")
 
 
 def _merge(base: dict[Any, Any], over: Mapping[Any, Any]) -> None:
@@ -204,23 +235,22 @@ def _merge(base: dict[Any, Any], over: Mapping[Any, Any]) -> None:
 def _apply_override(data: dict[str, Any], origins: Origins, override: str) -> None:
     name, equals, text = override.partition("=")
     keys = name.strip().split(".")
+    source = f"override {shown(override)}"
     if not equals or not all(keys):
-        raise UserError(f"override {override!r} must look like section.key=value")
-    try:
-        _key_origins(yaml.compose(text, Loader=_Loader), f"override {override!r}")
-        value = yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as error:
-        raise UserError(f"override {override!r}: the value is not valid YAML: {_one_line(error)}") from None
+        raise UserError(f"{source} must look like section.key=value")
+    if len(keys) > DEEPEST:
+        raise UserError(f"{source}: a key has at most {DEEPEST} parts; found {len(keys)}")
+    value, _ = _parse(text, f"{source}: the value", source)
     section = data
     for depth, key in enumerate(keys[:-1]):
         inner = section.setdefault(key, {})
         if inner is None:
             inner = section[key] = {}
         if not isinstance(inner, dict):
-            raise UserError(f"override {override!r}: {'.'.join(keys[: depth + 1])!r} is {inner!r}, not a section")
+            raise UserError(f"{source}: {'.'.join(keys[: depth + 1])!r} is {shown(inner)}, not a section")
         section = inner
     section[keys[-1]] = value
-    origins[tuple(keys)] = f"override {override!r}"
+    origins[tuple(keys)] = source
 
 
 def _explain(model_class: type[BaseModel], data: Mapping[str, Any], origins: Origins, prefix: str, problem: Any) -> str:
@@ -242,12 +272,12 @@ def _explain(model_class: type[BaseModel], data: Mapping[str, Any], origins: Ori
     if problem["type"] == "union_tag_invalid":
         context = problem["ctx"]
         name = str(context["discriminator"]).strip("'")
-        return f"{lead}{key}.{name} = {context['tag']!r}: must be one of {context['expected_tags']}"
+        return f"{lead}{key}.{name} = {shown(context['tag'])}: must be one of {context['expected_tags']}"
     if problem["type"] == "missing":
         return f"{lead}key {key!r} is missing"
     if isinstance(problem["input"], Mapping) and problem["type"] == "value_error":
         return f"{lead}{key}: {_requirement(problem)}"
-    return f"{lead}{key} = {problem['input']!r}: {_requirement(problem)}"
+    return f"{lead}{key} = {shown(problem['input'])}: {_requirement(problem)}"
 
 
 def _origin(origins: Origins, path: KeyPath) -> str:
@@ -313,6 +343,13 @@ def _public_name(model: type[BaseModel], name: Hashable) -> str:
 
 def _dotted(path: KeyPath) -> str:
     return ".".join(str(step) for step in path)
+
+
+def shown(value: object) -> str:
+    """Return a value as a message shows it: without the middle where it is long."""
+    text = repr(value)
+    half = LONGEST_SHOWN // 2
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:half]} ... {text[-half:]}"
 
 
 def _one_line(message: object) -> str:

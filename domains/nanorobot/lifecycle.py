@@ -251,16 +251,20 @@ class SearchLifecycle(ABC):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what `state_dict` returned."""
+        """Restore what `state_dict` returned; its tensors may be on another device (those of a file are on the CPU)."""
+
+        def copied(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+            return {name: tensor.to(self.device, copy=True) for name, tensor in tensors.items()}
+
         self._recorder, self._noise = None, None
-        self._seeds = state["seeds"].clone()
+        self._seeds = state["seeds"].to(self.device, copy=True)
         if state["begun"]:
-            self._install({name: tensor.clone() for name, tensor in state["rows"].items()})
+            self._install(copied(state["rows"]))
             if state["generator"] is None:
                 self._noise = RowNoise(self._seeds)
             else:
                 self._noise = SharedNoise(0, self.device)
                 self._noise.set_state(state["generator"])
-        self._bank = {name: tensor.clone() for name, tensor in state["bank"].items()}
+        self._bank = copied(state["bank"])
         self._bank_used = state["bank_used"]
         self._restarts = state["restarts"]

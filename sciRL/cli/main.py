@@ -42,10 +42,12 @@ def build_parser() -> argparse.ArgumentParser:
 def _parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
     """Parse, allowing `key=value` after options too (argparse closes an optional positional at the first option)."""
     args, rest = parser.parse_known_args(argv)
-    if rest and not (hasattr(args, "overrides") and all("=" in text and text[0] != "-" for text in rest)):
-        parser.error(
-            f"unrecognized arguments: {' '.join(rest)} (scirl {args.verb or ''} --help lists the allowed ones)"
-        )
+    unknown = [text for text in rest if not (hasattr(args, "overrides") and "=" in text and text[0] != "-")]
+    if unknown:
+        from sciRL.config import shown
+
+        named = ", ".join(map(shown, unknown))
+        parser.error(f"unrecognized arguments: {named} (scirl {args.verb or ''} --help lists the allowed ones)")
     if rest:
         args.overrides = [*args.overrides, *rest]
     return args

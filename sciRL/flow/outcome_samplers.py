@@ -151,8 +151,7 @@ class AmortisedSampler(NetworkSampler):
         """Return the sampler that was written."""
         own = {name: value for name, value in tensors.items() if not name.startswith(ORIGIN)}
         made = NetworkSampler.restore(described["network"], own)
-        network = made.network.to(next(iter(own.values())).device)
-        return cls(network, made.shape, restored_origin(described["origin"], tensors))
+        return cls(made.network, made.shape, restored_origin(described["origin"], tensors))
 
 
 def origin_tensors(origin: OutcomeSampler) -> dict[str, Tensor]:

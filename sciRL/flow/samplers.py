@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Protocol
 import torch
 from torch import Tensor
 
+from sciRL.errors import UserError
 from sciRL.flow.environment import FlowEnvironment
 from sciRL.flow.exact import terminal_law
 from sciRL.flow.network import FlowNetwork, FlowPolicy, FlowScores, uniform_log
@@ -129,10 +130,30 @@ class NetworkSampler:
 
     @classmethod
     def restore(cls, described: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> NetworkSampler:
-        """Return the sampler with the weights given."""
-        network = FlowNetwork(generator=torch.Generator(), **described)
+        """Return the sampler with the weights given, on their device."""
+        device = next(iter(tensors.values())).device
+        network = FlowNetwork(generator=torch.Generator(), **described).to(device)
         network.load_state_dict(dict(tensors))
         return cls(network, described)
+
+
+def network_to_go_on_with(
+    sampler: FlowSampler, environment: FlowEnvironment, settings: FlowNetworkSettings
+) -> FlowNetwork | None:
+    """Return the network of the sampler that a stage starts from; None where that has none.
+
+    Raises:
+        UserError: a network of other sizes than the stage's settings and environment make.
+    """
+    if not isinstance(sampler, NetworkSampler):
+        return None
+    wanted = NetworkSampler.of(environment, sampler.network, settings).shape
+    if wanted != sampler.shape:
+        raise UserError(
+            f"network: the stage starts from one of {sampler.shape}, but its settings and its environment make one of "
+            f"{wanted}: give both stages the same sizes"
+        )
+    return sampler.network
 
 
 def exact_law(environment: FlowEnvironment, policy: FlowPolicy) -> Tensor | None:

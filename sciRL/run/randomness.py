@@ -13,7 +13,7 @@ def seed_everything(seed: int) -> None:
     """Seed Python's, NumPy's and PyTorch's global generators (every CUDA device included)."""
     random.seed(seed)
     np.random.seed(seed % 2**32)
-    torch.manual_seed(seed)
+    torch.manual_seed(seed % 2**63)
 
 
 def rng_state() -> dict[str, Any]:

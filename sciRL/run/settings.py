@@ -19,6 +19,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, cast
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
 from sciRL.algorithms.setting import ComputeConfig
+from sciRL.config import shown
 from sciRL.domain import Domain
 from sciRL.errors import UserError
 
@@ -116,10 +117,10 @@ class RunConfig(PolicyConfig):
                 value = getattr(stage, key)
                 if value is not None and value not in seen:
                     allowed = ", ".join(seen) or "none (it is the first stage)"
-                    raise ValueError(f"stages.{name}.{key} is {value!r}; allowed: an earlier stage: {allowed}")
+                    raise ValueError(f"stages.{name}.{key} is {shown(value)}; allowed: an earlier stage: {allowed}")
             seen.append(name)
         if self.final is not None and self.final not in seen:
-            raise ValueError(f"final is {self.final!r}; allowed: {', '.join(seen)}")
+            raise ValueError(f"final is {shown(self.final)}; allowed: {', '.join(seen)}")
         return self
 
     def active_stages(self) -> dict[str, StageConfig]:
@@ -168,12 +169,14 @@ def fill_likes(data: dict[str, Any]) -> dict[str, Any]:
     for name, stage in stages.items():
         if isinstance(stage, Mapping) and "like" in stage:
             other = stage["like"]
-            if other not in filled:
+            if not isinstance(other, str) or other not in filled:
                 raise UserError(
-                    f"stages.{name}.like is {other!r}; allowed: an earlier stage: {', '.join(filled) or 'none'}"
+                    f"stages.{name}.like is {shown(other)}; allowed: an earlier stage: {', '.join(filled) or 'none'}"
                 )
             own = {key: value for key, value in stage.items() if key != "like"}
-            stage = _overlay(copy.deepcopy(filled[other]), own)
+            # An earlier stage that is no section is refused in its own place.
+            base = copy.deepcopy(filled[other])
+            stage = _overlay(base, own) if isinstance(base, dict) else own
         filled[name] = stage
     return data | {"stages": filled}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -98,7 +99,7 @@ def test_extends_replaces_key_by_key(tmp_path: Path) -> None:
         ("mode: fast\nmode: exact\n", [], "tiny.yaml line 2: key 'mode' is given twice (first in tiny.yaml line 1)"),
         ("optimizer:\n  lr: 1.0\n  lr: 2.0\n", [], "line 3: key 'optimizer.lr' is given twice"),
         ("", [], "is empty"),
-        ("- a\n", [], "must hold 'key: value' lines; found a sequence"),
+        ("- a\n", [], "must hold 'key: value' lines; found ['a']"),
         ("a: [\n", [], "is not valid YAML"),
         ("a: &x\n  b: *x\n", [], "anchor that contains itself"),
         ("extends: 3\n", [], "tiny.yaml line 1: 'extends' must be a file name; found 3"),
@@ -109,6 +110,15 @@ def test_extends_replaces_key_by_key(tmp_path: Path) -> None:
         ("mode: fast\n", ["mode.deep=1"], "override 'mode.deep=1': 'mode' is 'fast', not a section"),
         ("mode: fast\n", ["mode=["], "the value is not valid YAML"),
         ("mode: fast\n", ["optimizer={lr: 1, lr: 2}"], "key 'lr' is given twice"),
+        ("mode: fast\n", ["text=!!timestamp 2001-01-01"], "the value is not valid YAML: could not determine"),
+        ("text: !!binary aGk=\n", [], "is not valid YAML: could not determine a constructor"),
+        ("mode: fast\n", ["mode=!!set {a}"], "override 'mode=!!set {a}': the value is not valid YAML"),
+        ("optimizer: {kind: adam}\n", ["optimizer.lr=.nan"], "optimizer.lr = '.nan': must be a number"),
+        ("mode: fast\n", ["stages=!!int x"], "override 'stages=!!int x': the value is not valid YAML"),
+        ("mode: fast\n", ["stages=" + "[" * 40 + "]" * 40], "nested deeper than 32 levels"),
+        ("mode: fast\n", ["stages=" + "[" * 9000 + "]" * 9000], "nested deeper than 32 levels"),
+        ("mode: fast\n", ["stages=&x [*x]"], "an anchor that contains itself"),
+        ("mode: fast\n", ["k." * 40 + "k=1"], "a key has at most 32 parts; found 41"),
         (
             "optimizer: {kind: adam}\n",
             ["optimizer.lr=0"],
@@ -121,6 +131,21 @@ def test_every_mistake_is_one_clear_line(tmp_path: Path, text: str, overrides: l
         load(tmp_path, text, *overrides)
     assert message in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_aliases_that_multiply_are_refused_at_once(tmp_path: Path) -> None:
+    levels = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    levels += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 12)]
+    began = time.process_time()
+    with pytest.raises(UserError, match="more than 100000 values"):
+        load(tmp_path, "\n".join(levels) + "\n")
+    assert time.process_time() - began < 5.0
+
+
+def test_a_long_value_is_shown_without_its_middle(tmp_path: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        load(tmp_path, f"mode: {'x' * 5000}\n")
+    assert f"mode = '{'x' * 99} ... {'x' * 99}': must be 'fast' or 'exact'" in str(caught.value)
 
 
 def test_all_mistakes_are_listed_at_once(tmp_path: Path) -> None:

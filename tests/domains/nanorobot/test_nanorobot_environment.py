@@ -92,6 +92,31 @@ def test_saved_environment_goes_on_bit_for_bit(mode: str) -> None:
     assert same(trace(environment, 50, seed=2), expected)
 
 
+class Elsewhere(torch.Tensor):
+    """Stands for a tensor on another device, as those of a file are: only `to` brings it to where the others are."""
+
+    def to(self, *arguments: Any, **options: Any) -> torch.Tensor:
+        return super().to(*arguments, **options).as_subclass(torch.Tensor)
+
+
+@pytest.mark.parametrize("mode", ["reset", "seeds"])
+def test_loaded_tensors_are_moved_to_the_environments_device(mode: str) -> None:
+    options = NanorobotOptions(**CLOSE)
+    environment = NanorobotEnvironment(options, 50, CPU)
+    environment.reset(1) if mode == "reset" else environment.begin_seeds(list(range(50)))
+    trace(environment, 35)
+    saved = environment.state_dict()
+    assert bool(saved["bank"]) == (mode == "reset")
+    moved = saved | {"seeds": saved["seeds"].as_subclass(Elsewhere)}
+    for part in ("rows", "bank"):
+        moved[part] = {name: tensor.as_subclass(Elsewhere) for name, tensor in saved[part].items()}
+    other = NanorobotEnvironment(options, 50, CPU)
+    other.load_state_dict(moved)
+    held = [value for value in vars(other).values() if isinstance(value, torch.Tensor)]
+    assert {type(tensor) for tensor in [*held, *other._bank.values()]} == {torch.Tensor}
+    assert same(trace(other, 20, seed=2), trace(environment, 20, seed=2))
+
+
 VARIANTS: list[dict[str, Any]] = [
     {},
     {"observation": "spatial"},

@@ -45,8 +45,8 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     ("arguments", "message"),
     [
         (["trian"], "invalid choice: 'trian'"),
-        (["train", "toy", "--lr", "3"], "unrecognized arguments: --lr 3"),
-        (["report", "a", "b=1"], "unrecognized arguments: b=1"),
+        (["train", "toy", "--lr", "3"], "unrecognized arguments: '--lr', '3'"),
+        (["report", "a", "b=1"], "unrecognized arguments: 'b=1'"),
         (["evaluate", "toy", "run", "-n", "0"], "must be a whole number above 0; found '0'"),
         (["evaluate", "toy", "run", "--split", "val"], "invalid choice: 'val'"),
     ],
