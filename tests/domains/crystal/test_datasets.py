@@ -201,8 +201,10 @@ def test_check_finds_tampering(tmp_path: Path) -> None:
 
 def test_interrupted_build_leaves_nothing(tmp_path: Path) -> None:
     script = (
-        "import sys\nfrom pathlib import Path\nfrom domains.crystal.datasets import build\n"
+        "import signal, sys\nfrom pathlib import Path\nfrom domains.crystal.datasets import build\n"
         "if __name__ == '__main__':\n"
+        # A shell starts its background jobs with Ctrl-C ignored, and children inherit that.
+        "    signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "    print('ready', flush=True)\n"
         "    build('prototypes', Path(sys.argv[1]), {'substitute': '1000000'})\n"
     )
@@ -216,7 +218,10 @@ def test_interrupted_build_leaves_nothing(tmp_path: Path) -> None:
     assert process.stdout.readline() == "ready\n"
     time.sleep(1.0)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=30)
+    try:
+        _, errors = process.communicate(timeout=30)
+    finally:
+        process.kill()
     assert process.returncode != 0
     assert "KeyboardInterrupt" in errors
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run.py"]
