@@ -175,7 +175,7 @@ def test_the_key_comes_from_the_environment_and_stays_out_of_sight(
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"base_url": "file:///etc"}, "base_url is 'file:///etc'"),
+        ({"base_url": "ftp://host"}, "base_url is 'ftp://host'"),
         ({"model": ""}, "model is empty"),
         ({"timeout_s": 0}, "timeout_s is 0"),
         ({"retries": -1}, "retries is -1"),

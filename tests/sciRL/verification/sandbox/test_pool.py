@@ -134,9 +134,10 @@ def test_no_descriptor_and_no_process_is_lost(pool: SandboxPool) -> None:
     assert (len(os.listdir("/proc/self/fd")), descendants(os.getpid())) == before
 
 
-def zygotes() -> set[int]:
-    """The processes that hold the libraries: those at the bottom, whose parents only wait for them."""
-    ours, table = descendants(os.getpid()), parents()
+def zygotes(pool: SandboxPool) -> set[int]:
+    """The processes of a pool that hold the libraries: those at the bottom, whose parents only wait for them."""
+    roots = {zygote.pid for line in pool._lines.values() for zygote in line.zygotes}
+    ours, table = roots.union(*(descendants(root) for root in roots)), parents()
     return {pid for pid in ours if pid not in table.values()}
 
 
@@ -151,7 +152,7 @@ def test_a_job_whose_zygote_dies_is_done_by_the_next(without: tuple[str, ...]) -
     others = descendants(os.getpid())
     with SandboxPool(PROFILE, workers=2, without=without) as pool:
         assert pool.run([ONE])[0].ok
-        victims = zygotes() - others
+        victims = zygotes(pool)
         before: set[int] = set()
 
         def kill_zygotes() -> None:
@@ -185,7 +186,7 @@ def test_a_job_that_loses_two_zygotes_is_given_up(monkeypatch: pytest.MonkeyPatc
 def test_a_zygote_that_hangs_is_replaced(pool: SandboxPool, monkeypatch: pytest.MonkeyPatch) -> None:
     assert pool.run([ONE])[0].ok
     monkeypatch.setattr(flight, "START_LIMIT_S", 0.5)
-    stopped = zygotes()
+    stopped = zygotes(pool)
     for pid in stopped:
         os.kill(pid, signal.SIGSTOP)
     assert pool.run([ONE])[0].ok
