@@ -12,8 +12,9 @@ from sciRL.verification.sandbox.outcome import Outcome, one_line
 from sciRL.verification.sandbox.profile import Limits, whole_seconds
 
 MAX_SCRIPT_HEADER_BYTES = 1 << 16
-# The kernel counts CPU time in ticks, and kills at the first one past the limit.
-_TICK_S = 0.05
+_USED_UP = 0.8
+"""Share of its CPU limit from which a killed process counts as killed for it. The kernel judges the limit by a count of
+its own, in ticks, which on a busy machine runs ahead of what it reports when the process is collected."""
 
 Cut: TypeAlias = Literal["", "wall", "size"]
 
@@ -81,7 +82,7 @@ def meter_verdict(ending: Ending, limits: Limits) -> Outcome:
         NotStartedError: the meter never ran.
     """
     _demand_start(ending)
-    over_cpu = ending.exit_code == -signal.SIGKILL and ending.cpu_s > whole_seconds(limits.meter_cpu_s) - _TICK_S
+    over_cpu = ending.exit_code == -signal.SIGKILL and ending.cpu_s > _USED_UP * whole_seconds(limits.meter_cpu_s)
     if ending.cut == "wall" or over_cpu:
         limit = f"{limits.meter_cpu_s:g} s of CPU" if over_cpu else f"{limits.meter_wall_s:g} s"
         return Outcome("meter_timeout", f"the measurement took more than {limit}", fault="sandbox")
@@ -111,7 +112,7 @@ def _demand_start(ending: Ending) -> None:
 def _without_result(ending: Ending, limits: Limits) -> Outcome:
     """Return why a script that ran left no result."""
     if ending.exit_code == -signal.SIGKILL:
-        if ending.cpu_s > whole_seconds(limits.cpu_s) - _TICK_S:
+        if ending.cpu_s > _USED_UP * whole_seconds(limits.cpu_s):
             return _failed("timeout", f"over the CPU limit of {whole_seconds(limits.cpu_s)} s")
         return _failed("memory", "ended by SIGKILL: the system was short of memory, or the script killed itself")
     if ending.exit_code is not None and ending.exit_code < 0:
