@@ -186,8 +186,10 @@ def _parse(text: str, source: str, name: str) -> tuple[Any, Origins]:
         name: the same, for messages about a line of it.
     """
     try:
-        origins = _key_origins(yaml.compose(text, Loader=_Loader), name)
-        return yaml.load(text, Loader=_Loader), origins
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        origins = _key_origins(node, name)
+        return None if node is None else loader.construct_document(node), origins
     except (yaml.YAMLError, ValueError, KeyError) as error:
         # A tag that its text does not fit (`!!int x`, `!!bool x`) is none of YAML's own errors.
         raise UserError(f"{source} is not valid YAML: {_one_line(error)}") from None

@@ -13,8 +13,8 @@ from sciRL.verification.sandbox.profile import Limits, whole_seconds
 
 MAX_SCRIPT_HEADER_BYTES = 1 << 16
 _USED_UP = 0.5
-"""Share of its CPU limit from which a killed process counts as killed for it. The kernel judges the limit by whole clock
-ticks, and on a busy machine counts ticks of which a process ran only a part: what it reports in the end is less."""
+"""Share of its CPU limit from which a killed process counts as killed for it. The kernel judges the limit by whole
+clock ticks, and on a busy machine counts ticks of which a process ran a part: what it reports in the end is less."""
 
 Cut: TypeAlias = Literal["", "wall", "size"]
 
