@@ -6,6 +6,7 @@ running a program needs CadQuery.
 
 from __future__ import annotations
 
+import string
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -65,7 +66,7 @@ class CadDomain(LanguageDomain):
         return make_rubric(data or self.default_data(), options, chosen, weights)
 
     def vocabulary(self, data: Path, options: CadOptions) -> Vocabulary:
-        """Return the tokens of generated programs and compact prompts."""
+        """Return the tokens of generated programs and compact prompts, and single characters for what users write."""
         from domains.cad.parts.vocabulary import code_tokens, prompt_tokens
         from sciRL.errors import UserError
 
@@ -73,7 +74,7 @@ class CadDomain(LanguageDomain):
             raise UserError(
                 f"a CAD model from scratch needs prompt_style=compact; found prompt_style={options.prompt_style}"
             )
-        return Vocabulary(tuple(dict.fromkeys((*code_tokens(), *prompt_tokens()))))
+        return Vocabulary(tuple(dict.fromkeys((*code_tokens(), *prompt_tokens(), *string.printable))))
 
     def default_data(self) -> Path:
         """Return the embedded dataset: generated parts of all families, split by parameter range."""

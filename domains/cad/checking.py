@@ -92,6 +92,24 @@ def spec_from(measured: Mapping[str, Any]) -> Spec:
     return Spec(_triple(box), min(solid["volume"], math.prod(box)), solid["n_solids"], holes, {}, tolerance)
 
 
+def describe_spec(spec: Spec) -> str:
+    """Return a spec in words, in millimetres.
+
+    Example: ``A part of 60 x 40 x 8 mm with a volume of 19042.9 mm^3. Hole: diameter 5 mm, depth 8 mm, through, at
+    (20, 12.5, 0) along (0, 0, 1).``
+    """
+    size = " x ".join(f"{length:.6g}" for length in spec.box)
+    solids = "" if spec.n_solids == 1 else f" in {spec.n_solids} solids"
+    sentences = [f"A part of {size} mm{solids} with a volume of {spec.volume:.6g} mm^3."]
+    for hole in spec.holes:
+        end = "through" if hole.through else "blind"
+        place, axis = (", ".join(f"{part:.6g}" for part in vector) for vector in (hole.position, hole.axis))
+        sentences.append(
+            f"Hole: diameter {hole.d:.6g} mm, depth {hole.depth:.6g} mm, {end}, at ({place}) along ({axis})."
+        )
+    return " ".join(sentences)
+
+
 def stated_numbers(spec: Spec) -> list[float]:
     """Return the lengths a description states: its dimensions, or box and hole diameters where it names none."""
     numbers = list(spec.dimensions.values()) or [*spec.box, *(hole.d for hole in spec.holes)]

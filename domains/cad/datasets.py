@@ -16,9 +16,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from domains.cad.checking import spec_from
+from domains.cad.checking import describe_spec, spec_from
 from domains.cad.options import CadOptions
-from domains.cad.rows import REFERENCES, CadRow
+from domains.cad.rows import IMPORTED, REFERENCES, CadRow
 from domains.cad.rubrics import make_workshop
 from domains.cad.screen import Refusal, screen
 from domains.cad.sources import SUFFIXES, BadRow, Source, SourceRow, open_source, read_source
@@ -232,13 +232,15 @@ def _made(row: SourceRow, report: PartReport, settings: BuildSettings) -> tuple[
         shape = {"kind": kind, "path": f"{REFERENCES}/{digest[:16]}.{kind}", "sha256": digest}
     else:
         shape = {"kind": "code", "text": row.code}
+    spec = spec_from(report.measurements)
     made = CadRow(
         id=row.id,
-        family="imported",
+        family=IMPORTED,
         group=signature(report.measurements),
         shape=shape,
-        spec=spec_from(report.measurements).to_json(),
-        texts=dict(row.texts),
+        spec=spec.to_json(),
+        # What was measured says what is asked where the source has no words.
+        texts=dict(row.texts) or {"expert": describe_spec(spec)},
         code=row.code,
         source=row.where,
         licence=row.licence,

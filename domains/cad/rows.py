@@ -13,6 +13,8 @@ from domains.cad.spec import Spec
 from sciRL.dataset_folder import read_jsonl, split_file
 
 REFERENCES = "references"
+IMPORTED = "imported"
+"""Family of parts that come from a user's files; a choice of generated families does not leave them out."""
 SHAPE_KINDS = ("code", "brep", "step", "stl")
 
 

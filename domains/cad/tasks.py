@@ -7,7 +7,7 @@ from pathlib import Path
 
 from domains.cad.options import CadOptions
 from domains.cad.reading import write_answer
-from domains.cad.rows import CadRow, load_rows
+from domains.cad.rows import IMPORTED, CadRow, load_rows
 from sciRL.domain import Demonstration
 from sciRL.errors import UserError
 from sciRL.task import Task
@@ -59,14 +59,14 @@ def _tasks_with_rows(data: Path, split: str, options: CadOptions) -> list[tuple[
     rows = load_rows(data, split)
     known = {row.family for row in rows}
     for family in options.families:
-        if rows and family not in known:
+        if rows and family not in known and IMPORTED not in known:
             raise UserError(
                 f"{data}: no row of split {split!r} is of family {family!r}; found {', '.join(sorted(known))}"
             )
     pairs = []
     for row in rows:
         question = make_question(row, options)
-        if question and (not options.families or row.family in options.families):
+        if question and (not options.families or row.family in (*options.families, IMPORTED)):
             pairs.append((_task(row, question, split, options), row))
     if rows and not pairs:
         raise UserError(f"{data}: no row of split {split!r} can be asked with ask={options.ask} level={options.level}")
@@ -74,10 +74,13 @@ def _tasks_with_rows(data: Path, split: str, options: CadOptions) -> list[tuple[
 
 
 def make_question(row: CadRow, options: CadOptions) -> str:
-    """Return what states the part, or "" when the row lacks it; the nearest level stands in for a missing one."""
+    """Return what states the part, or "" when the row has neither words nor a design.
+
+    The nearest level stands in for a missing one, and words for a missing design.
+    """
     text = row.texts.get(options.level) or next(iter(row.texts.values()), "")
-    parts = {"text": [text], "design": [row.design], "both": [text, row.design]}[options.ask]
-    return "\n\n".join(part.strip() for part in parts) if all(parts) else ""
+    parts = {"text": [text or row.design], "design": [row.design or text], "both": [text, row.design]}[options.ask]
+    return "\n\n".join(part.strip() for part in parts if part.strip())
 
 
 def _task(row: CadRow, question: str, split: str, options: CadOptions) -> Task:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from domains.cad.checking import check, frame_error, parameter_error, spec_from, stated_numbers
+from domains.cad.checking import check, describe_spec, frame_error, parameter_error, spec_from, stated_numbers
 from domains.cad.spec import HoleSpec, Spec
 
 HOLE = {"d": 5.0, "axis": [0.0, 0.0, -1.0], "position": [20.0, 12.5, 3.0], "depth": 8.0, "through": True}
@@ -73,6 +73,13 @@ def test_a_frame_is_misplaced_when_turning_gains_more_than_a_fifth() -> None:
 def test_a_part_meets_the_spec_taken_from_it() -> None:
     found = measured()
     assert [a for a in check(spec_from(found), found) if not a.met] == []
+
+
+def test_a_spec_in_words_states_every_number() -> None:
+    assert describe_spec(SPEC) == (
+        "A part of 60 x 40 x 8 mm with a volume of 19042.9 mm^3. "
+        "Hole: diameter 5 mm, depth 8 mm, through, at (20, 12.5, 0) along (0, 0, 1)."
+    )
 
 
 def test_stated_numbers_are_the_dimensions_or_box_and_holes() -> None:

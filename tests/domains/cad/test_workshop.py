@@ -125,6 +125,9 @@ def test_a_folder_of_programs_becomes_a_dataset_with_every_failure_listed(tmp_pa
     assert report.dropped["syntax"] == report.dropped["exec_error"] == report.dropped["duplicate program"] == 1
     rows = [row for split in ("train", "validation", "test") for row in load_rows(tmp_path / "out", split)]
     groups = {row.id: row.group for row in rows}
+    # A source without words is asked for by what was measured, whatever generated families the options name.
+    asked = make_tasks(tmp_path / "out", "train", CadOptions(ask="design", families=("spacer",)))
+    assert all("mm with a volume of" in task.text for task in asked)
     assert groups["moved"] == groups.get("plate0", groups.get("again"))
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert manifest["dropped"]["syntax"]["rows"] == ["broken.py: line 1: '(' was never closed"]
