@@ -190,7 +190,11 @@ def _collect(opened: Source, settings: BuildSettings) -> Collected:
         if report.code != "ok":
             collected.drop(report.code, row.where, report.message)
             continue
-        made, content = _made(row, report, settings)
+        try:
+            made, content = _made(row, report, settings)
+        except UserError as error:
+            collected.drop("measures contradict each other", row.where, str(error))
+            continue
         if row.shape is None and made.group in signatures:
             collected.counts["same shape as another row (kept)"] += 1
         signatures.setdefault(made.group, row.where)

@@ -7,6 +7,7 @@ more slowly and with a worse message.
 from __future__ import annotations
 
 import ast
+import warnings
 from dataclasses import dataclass
 
 ALLOWED_MODULES = (
@@ -59,7 +60,10 @@ def screen(source: str) -> ast.Module | Refusal:
     if len(source) > MAX_SOURCE:
         return Refusal("policy", f"{len(source)} characters of code; at most {MAX_SOURCE} are run")
     try:
-        tree = ast.parse(source)
+        with warnings.catch_warnings():
+            # What Python thinks of a model's literals is nothing that a user of this package should read.
+            warnings.simplefilter("ignore", SyntaxWarning)
+            tree = ast.parse(source)
     except SyntaxError as error:
         return Refusal("syntax", f"line {error.lineno or 1}: {error.msg}")
     except (ValueError, RecursionError, MemoryError, OverflowError) as error:

@@ -1,7 +1,7 @@
 """CAD verifiers: each judges one property of the part an answer builds; `domains.cad.rubrics` puts them in order.
 
-None of them scores without a sound solid, except `Program`, `Executable` and the checks of the text itself, which
-rubrics use as gates. A failure of the sandbox is status `error` or `timeout`, never a zero.
+None of them scores without a sound solid, except `Executable`, which rubrics use as a gate. A failure of the sandbox is
+status `error` or `timeout`, never a zero.
 """
 
 from __future__ import annotations
