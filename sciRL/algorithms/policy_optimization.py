@@ -344,13 +344,12 @@ class PolicyOptimization:
         return self.sampled_tokens + self.learner.compute
 
     def state_dict(self) -> dict[str, Any]:
-        """Return step, data position, learner and monitor state."""
+        """Return step, data position and learner state."""
         return {
             "step": self.step,
             "sampled_tokens": self.sampled_tokens,
             "scheduler": self.scheduler.state_dict(),
             "learner": self.learner.state_dict(),
-            "monitor": self.setting.monitor.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -359,7 +358,6 @@ class PolicyOptimization:
         self.sampled_tokens = int(state["sampled_tokens"])
         self.scheduler.load_state_dict(state["scheduler"])
         self.learner.load_state_dict(state["learner"])
-        self.setting.monitor.load_state_dict(state["monitor"])
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -178,7 +178,6 @@ class PreferenceOptimization:
             "pairs": None if self.pairs is None else self.pairs.columns(),
             "scheduler": self.scheduler.state_dict(),
             "learner": self.learner.state_dict(),
-            "monitor": self.setting.monitor.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -188,4 +187,3 @@ class PreferenceOptimization:
         self.pairs = None if state["pairs"] is None else TrajectoryBatch(**state["pairs"])
         self.scheduler.load_state_dict(state["scheduler"])
         self.learner.load_state_dict(state["learner"])
-        self.setting.monitor.load_state_dict(state["monitor"])

@@ -303,6 +303,8 @@ class RunLoop:
             "progress": self.progress.to_tree(),
             "rng": rng_state(),
             "algorithm": None if algorithm is None or finished else algorithm.state_dict(),
+            # It watches the verifier over the whole run, so a resumed run must know what earlier stages met.
+            "monitor": self.setting.monitor.state_dict(),
             "metrics": self.metrics.state_dict(),
             "samples": self.samples.state_dict(),
         }
@@ -321,6 +323,7 @@ class RunLoop:
         self.progress = Progress(**state["progress"])
         self.setting.policy.load(checkpoint.folder / "policy")
         set_rng_state(state["rng"])
+        self.setting.monitor.load_state_dict(state["monitor"])
         if self.metrics is not None and self.samples is not None:
             self.metrics.load_state_dict(state["metrics"])
             self.samples.load_state_dict(state["samples"])

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from toy_domain import DOMAIN
 from sciRL.errors import UserError
 from sciRL.run.pipeline import train
 from sciRL.run.results import load_arms
+from sciRL.run.tree import load_tree
 
 SUPPORT = Path(__file__).resolve().parents[2] / "support"
 RECIPE = SUPPORT / "toy.yaml"
@@ -90,6 +92,22 @@ def test_killed_at_random_moments_and_resumed_it_is_the_same_run(uninterrupted: 
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors.decode()[-2000:]
     assert digest(out) == digest(uninterrupted)
+
+
+def test_a_run_resumed_between_two_stages_saves_the_same_states(uninterrupted: Path, tmp_path: Path) -> None:
+    """What watches over the whole run, such as the failure monitor, must not start anew with the stage."""
+    out = tmp_path / "cut"
+    shutil.copytree(uninterrupted, out)
+    state = load_tree(sorted((out / "checkpoints").iterdir())[-1] / "state.safetensors")
+    assert len(state["monitor"]["steps"]) > 8  # the steps of GRPO and the rounds of DPO
+    later = [path for path in (out / "checkpoints").iterdir() if int(path.name[5:]) > state["progress"]["ends"]["continued"]]
+    assert later
+    for folder in later:
+        shutil.rmtree(folder)
+    train(DOMAIN, None, None, None, [], out, resume=True)
+    for folder in later:
+        name = f"checkpoints/{folder.name}/state.safetensors"
+        assert (out / name).read_bytes() == (uninterrupted / name).read_bytes(), name
 
 
 def test_ctrl_c_saves_and_the_resumed_run_is_the_same(uninterrupted: Path, tmp_path: Path) -> None:

@@ -220,7 +220,7 @@ result = attempt(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto
 def connect(address, kind):
     with socket.socket(socket.AF_UNIX, kind) as s:
         return s.connect(address)
-result = attempt(lambda: connect("\\0scirl-canary", socket.SOCK_STREAM),
+result = attempt(lambda: connect("\\0scirl-canary-PORT", socket.SOCK_STREAM),
     lambda: connect(CANARY + "/socket", socket.SOCK_STREAM),
     lambda: socket.socket(socket.AF_UNIX).bind("\\0scirl-own"), lambda: socket.socketpair())
 """,

@@ -74,7 +74,7 @@ def around() -> Iterator[Surroundings]:
         listeners[0].bind(("127.0.0.1", 0))
         port = listeners[0].getsockname()[1]
         listeners[1].bind(("127.0.0.1", port))
-        listeners[2].bind("\0scirl-canary")
+        listeners[2].bind(f"\0scirl-canary-{port}")
         listeners[3].bind(f"{folder}/socket")
         for listener in (listeners[0], *listeners[2:]):
             listener.listen()
