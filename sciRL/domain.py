@@ -133,6 +133,14 @@ class Domain(ABC):
         """Write the samples in the field's own file format and return the paths."""
         return []
 
+    def page(self, data: Path, options: Any, policy: Path | None) -> Any:
+        """Return the ASGI app of the domain's page; `policy` is a run or policy folder to watch, if any.
+
+        Raises:
+            UserError: the domain has no page, or a folder cannot be used.
+        """
+        raise UserError(f"domain {self.name!r} has no page; `scirl play` needs one that offers a page")
+
 
 class LanguageDomain(Domain):
     """A domain whose policy is a language model: tasks are prompts, answers are texts."""

@@ -6,8 +6,12 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeAlias
+
+from sciRL.errors import UserError
 
 Json: TypeAlias = bool | int | float | str | list[Any] | dict[str, Any] | None
 Message: TypeAlias = Mapping[str, str]
@@ -25,8 +29,11 @@ class Task:
     """One question to a policy, with what a verifier needs to judge the answer.
 
     `reference` is read by verifiers only and never reaches the policy. `inputs` holds named
-    arrays, sequences or images as JSON-compatible values. `id` is a hash of everything that
-    defines the question (domain, prompt, reference, inputs), so that equal questions have equal ids.
+    arrays, sequences or images as JSON-compatible values, for environments and verifiers. `images` are paths of PNG
+    files (absolute, or relative to the working directory) that the policy sees before the text of the last user
+    message. `id` is a hash of everything that defines the question (domain, prompt, reference, inputs, and what the
+    image files hold), so that equal questions have equal ids. `image_digests` are the sha256 of the files; a task that
+    brings them along, as a saved one does, is made without reading the files.
 
     Example:
         >>> task = Task("crystal", ({"role": "user", "content": "SG 225"},), reference={"sg": 225})
@@ -40,6 +47,8 @@ class Task:
     inputs: Mapping[str, Any] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
     id: str = ""
+    images: tuple[str, ...] = ()
+    image_digests: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         messages = tuple(MappingProxyType(dict(message)) for message in self.prompt)
@@ -52,13 +61,26 @@ class Task:
         object.__setattr__(self, "prompt", messages)
         object.__setattr__(self, "inputs", MappingProxyType(dict(self.inputs)))
         object.__setattr__(self, "metadata", MappingProxyType(dict(self.metadata)))
+        self._settle_images()
         digest = self._content_hash()
         if self.id and self.id != digest:
             raise ValueError(f"task id {self.id!r} does not match its content (expected {digest!r})")
         object.__setattr__(self, "id", digest)
 
+    def _settle_images(self) -> None:
+        images = tuple(str(path) for path in self.images)
+        digests = tuple(self.image_digests) or tuple(image_digest(path) for path in images)
+        if len(digests) != len(images):
+            raise ValueError(f"a task of {len(images)} images needs as many image digests; found {len(digests)}")
+        if images and all(message["role"] != "user" for message in self.prompt):
+            raise ValueError("a task with images needs a user message in its prompt, which they belong to")
+        object.__setattr__(self, "images", images)
+        object.__setattr__(self, "image_digests", digests)
+
     def _content_hash(self) -> str:
-        content = [self.domain, [dict(m) for m in self.prompt], self.reference, dict(self.inputs)]
+        content: list[Any] = [self.domain, [dict(m) for m in self.prompt], self.reference, dict(self.inputs)]
+        if self.images:
+            content.append(list(self.image_digests))
         return hashlib.sha256(canonical_json(content).encode()).hexdigest()[:16]
 
     def __hash__(self) -> int:
@@ -77,7 +99,8 @@ class Task:
         return replace(self, metadata={**self.metadata, **values})
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a JSON-compatible dictionary."""
+        """Return a JSON-compatible dictionary; the keys of images are there only where there are some."""
+        images = {"images": list(self.images), "image_digests": list(self.image_digests)} if self.images else {}
         return {
             "id": self.id,
             "domain": self.domain,
@@ -85,6 +108,7 @@ class Task:
             "reference": self.reference,
             "inputs": dict(self.inputs),
             "metadata": dict(self.metadata),
+            **images,
         }
 
     def to_json(self) -> str:
@@ -94,7 +118,7 @@ class Task:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Task:
         """Build a task from `to_dict` output; missing or unknown keys raise `ValueError`."""
-        known = {"id", "domain", "prompt", "reference", "inputs", "metadata"}
+        known = {"id", "domain", "prompt", "reference", "inputs", "metadata", "images", "image_digests"}
         missing = {"domain", "prompt"} - set(data)
         unknown = set(data) - known
         if missing or unknown:
@@ -110,9 +134,29 @@ class Task:
             inputs=data.get("inputs") or {},
             metadata=data.get("metadata") or {},
             id=data.get("id", ""),
+            images=tuple(data.get("images") or ()),
+            image_digests=tuple(data.get("image_digests") or ()),
         )
 
     @classmethod
     def from_json(cls, line: str) -> Task:
         """Build a task from one line of JSON."""
         return cls.from_dict(json.loads(line))
+
+
+def image_digest(path: str) -> str:
+    """Return the sha256 of an image file, in hexadecimal; the file is read once for as long as it does not change.
+
+    Raises:
+        UserError: no such file, or one that cannot be read.
+    """
+    try:
+        status = Path(path).stat()
+        return _file_digest(path, status.st_mtime_ns, status.st_size)
+    except OSError as error:
+        raise UserError(f"task image {path}: cannot be read ({error.strerror}); a PNG file is needed") from error
+
+
+@lru_cache(maxsize=65_536)
+def _file_digest(path: str, modified: int, size: int) -> str:
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()

@@ -334,11 +334,17 @@ class TrajectoryBatch:
         return {name: column[chosen] for name, column in self.turns.items()} | {"row": torch.cat(rows)}
 
     def with_columns(self, columns: Mapping[str, Tensor]) -> TrajectoryBatch:
-        """Return the batch with token or row columns filled or replaced; an unknown name raises `ValueError`."""
-        unknown = set(columns) - set(TOKEN_COLUMNS) - set(ROW_COLUMNS)
+        """Return the batch with token or row columns, or the turns' rewards (`turn_reward`), filled or replaced.
+
+        Raises:
+            ValueError: an unknown name.
+        """
+        unknown = set(columns) - set(TOKEN_COLUMNS) - set(ROW_COLUMNS) - {"turn_reward"}
         if unknown:
             raise ValueError(f"no such columns: {sorted(unknown)}")
         values: dict[str, Any] = dict(columns)
+        if "turn_reward" in values:
+            values["turns"] = {**self.turns, "reward": values.pop("turn_reward")}
         return replace(self, **values)
 
     def token_index(self, rows: Tensor) -> Tensor:

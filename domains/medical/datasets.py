@@ -20,8 +20,11 @@ from domains.medical.cohort import make_case
 from domains.medical.ddxplus import CONDITIONS, EVIDENCES, Ontology
 from domains.medical.evidence_bayes import EvidenceBayes
 from domains.medical.exam_items import KnownRule
-from domains.medical.kb import KnowledgeBase
+from domains.medical.kb import KnowledgeBase, first_diseases, parse_kb
+from domains.medical.lessons import DIALOGUES_FILE, search_lessons
 from domains.medical.rows import KB_FILE, KbRow
+from domains.medical.schema import Case
+from domains.medical.search import SearchSettings
 from domains.medical.sources import BadRow, Source, SourceCase, open_source, read_cases
 from sciRL.dataset_folder import (
     SPLITS,
@@ -61,6 +64,9 @@ class BuildSettings(BaseModel):
     count: int = Field(default=2000, ge=10, le=1_000_000)
     """Patients to draw from a knowledge base."""
 
+    diseases: int = Field(default=0, ge=0)
+    """Draw patients of the first diseases of a knowledge base only; 0 takes all."""
+
     options: int = Field(default=0, ge=0)
     """Diagnoses to choose from in drawn cases; 0 offers all of the knowledge base."""
 
@@ -72,6 +78,18 @@ class BuildSettings(BaseModel):
 
     split: Literal["patient", "source"] = "patient"
     """patient: 80/10/10 by what is true of the patient; source: as the files are called (train/validate/test)."""
+
+    dialogues: Literal["none", "uct", "bon"] = "none"
+    """Search consultations to imitate for the training cases of a knowledge base: by tree search or best of N."""
+
+    iterations: int = Field(default=24, ge=1)
+    """Paths that a search tries for each case."""
+
+    budget: int = Field(default=10, ge=1)
+    """Questions of a searched consultation."""
+
+    confidence: float = Field(default=0.95, gt=0, le=1)
+    """Probability of a diagnosis from which a searched consultation asks no more; 1 asks to the end."""
 
     limit: int = Field(default=0, ge=0)
     """Read only the first rows of the source; 0 reads all."""
@@ -111,7 +129,8 @@ def build(source: str, out: Path, options: Mapping[str, str]) -> BuildReport:
     opened = open_source(source)
     out = Path(out)
     refuse_existing(out, settings.overwrite)
-    kb = KnowledgeBase.load(opened.files[0]) if opened.kind == "kb" else None
+    table = _table(opened, settings)
+    kb = None if table is None else parse_kb(table, opened.name)
     collected = _draw(kb, settings) if kb is not None else _collect(opened, settings)
     if not collected.cases:
         first = "; ".join(f"{reason} ({collected.listed[reason][0]})" for reason in collected.counts)
@@ -122,10 +141,43 @@ def build(source: str, out: Path, options: Mapping[str, str]) -> BuildReport:
         rows: list[JsonRow] = [row.case if kb is None else KbRow.of(kb, row.case) for row in part]
         files[f"{split}.jsonl"] = as_lines(rows)
     files |= _beside(opened, parts["train"])
+    if kb is not None and table is not None:
+        files[KB_FILE] = table
+        if settings.dialogues != "none":
+            files[DIALOGUES_FILE] = _search(kb, [row.case for row in parts["train"]], settings)
     write_folder(out, files, _manifest(opened, settings, parts, collected))
     sizes = {split: len(part) for split, part in parts.items()}
     examples = [row.case.to_json()[:2000] for part in parts.values() for row in part[:1]]
     return BuildReport(out, collected.read, sum(sizes.values()), dict(collected.counts), sizes, examples)
+
+
+def _table(opened: Source, settings: BuildSettings) -> str | None:
+    """Return the text of a source that is a knowledge base, cut to the diseases that are asked for."""
+    if opened.kind != "kb":
+        return None
+    kb = KnowledgeBase.load(opened.files[0])
+    if settings.diseases and not 2 <= settings.diseases <= len(kb.diseases):
+        raise UserError(f"diseases={settings.diseases}: allowed are 0 or 2 to {len(kb.diseases)}, those of the table")
+    text = opened.files[0].read_text(encoding="utf-8")
+    return first_diseases(text, settings.diseases) if settings.diseases else text
+
+
+def _search(kb: KnowledgeBase, cases: Sequence[Case], settings: BuildSettings) -> str:
+    """Search a consultation for every case; those whose best path is worth imitating are kept, one a line."""
+    search = SearchSettings(
+        "uct" if settings.dialogues == "uct" else "bon",
+        settings.iterations,
+        settings.budget,
+        confidence=settings.confidence,
+        seed=settings.seed,
+    )
+    lines = []
+    for done, lesson in enumerate(search_lessons(kb, cases, search), start=1):
+        if lesson is not None:
+            lines.append(f"{lesson.to_json()}\n")
+        if done % 100 == 0:
+            print(f"searched {done} of {len(cases)} cases: {len(lines)} dialogues", flush=True)
+    return "".join(lines)
 
 
 def _draw(kb: KnowledgeBase, settings: BuildSettings) -> Collected:
@@ -173,8 +225,6 @@ def _split(rows: Sequence[SourceCase], settings: BuildSettings) -> dict[str, lis
 
 def _beside(opened: Source, train: Sequence[SourceCase]) -> dict[str, str | bytes]:
     """Return the files that belief and patient need beside the cases."""
-    if opened.kind == "kb":
-        return {KB_FILE: opened.files[0].read_bytes()}
     if opened.kind != "ddxplus":
         return {}
     ontology = Ontology.load(opened.files[-1].parent)

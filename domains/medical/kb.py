@@ -119,6 +119,21 @@ def embedded_kb() -> KnowledgeBase:
     return KnowledgeBase.load(EMBEDDED)
 
 
+def first_diseases(text: str, count: int) -> str:
+    """Return a table cut to its first `count` diseases, with the findings and red flags that they show."""
+    kept: list[str] = []
+    shown: set[str] = set()
+    diseases = [line for line in text.splitlines() if line.startswith("D ")][:count]
+    for line in diseases:
+        shown |= {name for group in line.split("|")[3].split(";") for name in group.partition(":")[2].split()}
+    for line in text.splitlines():
+        findings = {"F": line[2:].split("|")[:1], "R": line.partition("|")[2].split()}.get(line[:1], [])
+        concerned = line in diseases if line.startswith("D ") else {name.strip() for name in findings} <= shown
+        if concerned:
+            kept.append(line)
+    return "\n".join(kept) + "\n"
+
+
 def parse_kb(text: str, where: str) -> KnowledgeBase:
     """Read a table of findings, diseases and red flags.
 

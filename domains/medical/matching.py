@@ -32,6 +32,7 @@ How: TypeAlias = Literal["exact", "alias", "words", "similarity", "none"]
 LONGEST_QUESTION = 400
 """Characters; what is longer is matched with nothing."""
 
+_REMEMBERED = 10_000
 _WORD = re.compile(r"[a-z0-9]+")
 _JOINT = re.compile(r"[?;,]|\band\b|\bor\b", re.IGNORECASE)
 _SUFFIXES = ("iness", "ness", "ies", "ing", "ed", "es", "ly", "s", "e", "y")
@@ -85,6 +86,7 @@ class QuestionMatcher:
         self.threshold = threshold
         self.vague = vague
         self.similarity = similarity
+        self._matched: dict[str, Match] = {}
         self._exact: dict[str, str] = {}
         for topic in self.topics:
             for wording in (topic.key, topic.text, *topic.aliases):
@@ -97,6 +99,13 @@ class QuestionMatcher:
         """Return what a question asks for; any text is allowed."""
         if len(question) > LONGEST_QUESTION:
             return Match((), "none")
+        if question not in self._matched:
+            if len(self._matched) >= _REMEMBERED:
+                self._matched.clear()
+            self._matched[question] = self._match(question)
+        return self._matched[question]
+
+    def _match(self, question: str) -> Match:
         exact = self._exact.get(normalised(question))
         if exact is not None:
             return Match((exact,), "exact")

@@ -29,6 +29,16 @@ def opening(case: Case, budget: int) -> tuple[Message, ...]:
     )
 
 
+def compact_opening(case: Case, all_offered: bool) -> tuple[Message, ...]:
+    """Return what a model made from scratch reads first: what is known, and the options unless all are offered.
+
+    Example: "Known: Do you have a cough? Yes." and a line break.
+    """
+    known = [f"Known: {fact.text}\n" for fact in case.facts if fact.id in set(case.known_ids)]
+    options = [] if all_offered else [f"Option: {option}\n" for option in case.options]
+    return ({"role": "user", "content": "".join([*known, *options]) or "Known: nothing yet.\n"},)
+
+
 def belief_messages(case: Case, facts: Iterable[Fact]) -> tuple[Message, ...]:
     """Return the messages that ask for an answer from the given facts alone."""
     rule = "Choose the right option. Write answer: and its letter."

@@ -7,6 +7,7 @@ Shapes: B patients, D diseases, F findings.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -97,18 +98,25 @@ def evaluate(
 
     Example: for a policy that asks nothing all `budget + 1` entries are equal.
     """
+    rounds = ask_rounds(policy, kb, cohort, budget, rng)
+    after = [accuracy_of(log_posterior, cohort) for _, log_posterior in rounds]
+    return np.array([accuracy_of(start(kb, cohort), cohort), *after])
+
+
+def ask_rounds(
+    policy: QuestionPolicy, kb: KnowledgeBase, cohort: Cohort, budget: int, rng: np.random.Generator
+) -> Iterator[tuple[IntArray, FloatArray]]:
+    """Yield, question by question, what each patient was asked [B] and the log posterior after the answers [B, D]."""
     log_posterior = start(kb, cohort)
     open_findings = ~cohort.known
-    accuracy = [accuracy_of(log_posterior, cohort)]
     for _ in range(budget):
-        posterior = normalise(log_posterior)
-        column = policy.choose(Progress(kb, cohort, posterior, open_findings), rng)
+        progress = Progress(kb, cohort, normalise(log_posterior), open_findings)
+        column = policy.choose(progress, rng)
         asked = np.flatnonzero(column != STOP)
         columns = column[asked]
         open_findings[asked, columns] = False
         log_posterior[asked] += _evidence(kb, columns, cohort.present[asked, columns])
-        accuracy.append(accuracy_of(log_posterior, cohort))
-    return np.array(accuracy)
+        yield column, log_posterior.copy()
 
 
 def start(kb: KnowledgeBase, cohort: Cohort) -> FloatArray:

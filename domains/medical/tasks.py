@@ -11,13 +11,13 @@ from domains.medical.interview import BUDGET
 from domains.medical.prompts import opening
 from domains.medical.schema import Case
 from sciRL.errors import UserError
-from sciRL.task import Task
+from sciRL.task import Message, Task
 
 
-def make_task(case: Case, split: str, budget: int = BUDGET) -> Task:
-    """Return the task of a case: its opening as prompt, the whole case as reference."""
+def make_task(case: Case, split: str, budget: int = BUDGET, prompt: tuple[Message, ...] | None = None) -> Task:
+    """Return the task of a case: its opening as prompt (unless another is given), the whole case as reference."""
     metadata = {"split": split, "group": case.group, "case": case.id, "max_turns": budget + 1}
-    return Task("medical", opening(case, budget), reference=case.to_dict(), metadata=metadata)
+    return Task("medical", prompt or opening(case, budget), reference=case.to_dict(), metadata=metadata)
 
 
 def case_of(task: Task) -> Case:

@@ -78,19 +78,29 @@ class KlReward:
 
 
 class ShuffledOutcome:
-    """The negative control: permutes outcomes over all scorable rows, so that they say nothing about the answers."""
+    """The negative control: permutes outcomes over all scorable rows, so that they say nothing about the answers.
+
+    Rewards of turns are permuted over all turns of these rows likewise.
+    """
 
     reads: ClassVar[frozenset[str]] = frozenset({"outcome", "status"})
-    writes: ClassVar[frozenset[str]] = frozenset({"outcome"})
+    writes: ClassVar[frozenset[str]] = frozenset({"outcome", "turn_reward"})
     needs: frozenset[str] = frozenset()
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
 
     def apply(self, batch: TrajectoryBatch, context: AdvantageContext) -> dict[str, Tensor]:
-        """Return the row column `outcome`."""
-        rows = batch.scorable.nonzero().flatten()
-        order = np.random.default_rng([self.seed, context.step]).permutation(len(rows))
-        outcome = batch.outcome.clone()
-        outcome[rows] = batch.outcome[rows[torch.from_numpy(order)]]
-        return {"outcome": outcome}
+        """Return the row column `outcome`, and `turn_reward` where the batch has turns."""
+        rng = np.random.default_rng([self.seed, context.step])
+        columns = {"outcome": _permuted(batch.outcome, batch.scorable, rng)}
+        if batch.turns:
+            columns["turn_reward"] = _permuted(batch.turns["reward"], batch.scorable[batch.turns["row"]], rng)
+        return columns
+
+
+def _permuted(values: Tensor, chosen: Tensor, rng: np.random.Generator) -> Tensor:
+    """Return the values with the chosen ones permuted among themselves."""
+    places = chosen.nonzero().flatten()
+    order = torch.from_numpy(rng.permutation(len(places)))
+    return values.index_copy(0, places, values[places[order]])

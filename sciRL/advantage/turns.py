@@ -7,11 +7,15 @@
 | method | credit | normalise | baseline | scale | paper |
 | --- | --- | --- | --- | --- | --- |
 | outcome | return | returns | sequence | std | GRPO over whole episodes, arXiv 2402.03300 |
+| turns | return | returns | place | std | ours: the environment's turn rewards and the outcome, as returns |
 | igpo | return | rewards | turn | std | IGPO, arXiv 2510.14967 |
 | promed | own | rewards | token | none | ProMed, arXiv 2508.13514 |
 
 The baseline counts every episode once ("sequence": the mean over episodes of an episode's mean), every turn once
-("turn"), or every token once ("token", so that long turns weigh more). A group without spread has advantage exactly 0.
+("turn"), or every token once ("token", so that long turns weigh more). "place" compares the return from the n-th turn on
+with that of the group's other episodes at their n-th turn; an episode that has ended by then counts with its outcome.
+Returns fall along an episode as less remains to be earned: one mean for all turns would praise what is written early and
+blame the answer. A group without spread has advantage exactly 0.
 Rows of one episode (rebuilt contexts) are one episode here: `rows["trajectory"]` says which belong together.
 """
 
@@ -26,20 +30,24 @@ from torch import Tensor
 from sciRL.advantage.base import AdvantageContext
 from sciRL.trajectory import TrajectoryBatch
 
-Baseline: TypeAlias = Literal["sequence", "turn", "token"]
+Baseline: TypeAlias = Literal["sequence", "turn", "token", "place"]
 Credit: TypeAlias = Literal["return", "own"]
 EPSILON = 1e-6
 
 
 @dataclass(frozen=True)
 class TurnTable:
-    """The turns of a batch in order of episode and turn: their row, episode, group, reward and number of tokens."""
+    """The turns of a batch in order of episode and turn.
+
+    Of each: row, turn, episode, group, reward (the last turn's with the outcome), the episode's weighted outcome, tokens.
+    """
 
     row: Tensor
     turn: Tensor
     episode: Tensor
     group: Tensor
     reward: Tensor
+    outcome: Tensor
     tokens: Tensor
 
 
@@ -77,7 +85,9 @@ class TurnAdvantage:
         """Return the token column `advantage`; tokens that the policy did not write get 0."""
         table = turn_table(batch, self.turn_weight, self.outcome_weight)
         values = table.reward
-        if self.credit == "return" and self.normalise_returns:
+        if self.baseline == "place":
+            values = self._by_place(table, discounted(values, table.episode, self.gamma))
+        elif self.credit == "return" and self.normalise_returns:
             values = self._normalised(table, discounted(values, table.episode, self.gamma))
         else:
             values = self._normalised(table, values)
@@ -110,6 +120,24 @@ class TurnAdvantage:
             out[inside] = deviation
         return out
 
+    def _by_place(self, table: TurnTable, returns: Tensor) -> Tensor:
+        out = torch.zeros_like(returns)
+        for group in table.group.unique():
+            inside = (table.group == group).nonzero().flatten()
+            episodes, number = table.episode[inside].unique(return_inverse=True)
+            place = _places(table.episode[inside])
+            width = int(place.max()) + 1
+            outcome = torch.zeros(len(episodes)).index_copy_(0, number, table.outcome[inside])
+            value = outcome[:, None].repeat(1, width)
+            value[number, place] = returns[inside]
+            deviation = returns[inside] - value.mean(dim=0)[place]
+            if float(value.max(dim=0).values.sub(value.min(dim=0).values).max()) == 0.0:
+                continue
+            if self.divide_by_std:
+                deviation = deviation / (deviation.square().sum() / max(1, len(inside) - 1)).sqrt().add(EPSILON)
+            out[inside] = deviation
+        return out
+
     def _weights(self, table: TurnTable, inside: Tensor) -> Tensor:
         """Return how much each turn counts: 1, its tokens, or its share of its episode."""
         if self.baseline == "turn":
@@ -133,12 +161,21 @@ def turn_table(batch: TrajectoryBatch, turn_weight: float = 1.0, outcome_weight:
     episode, reward = episode_N[row], turn_weight * batch.turns["reward"][order].float()
     last = torch.ones(len(order), dtype=torch.bool)
     last[:-1] = episode[1:] != episode[:-1]
-    reward = torch.where(last, reward + outcome_weight * batch.outcome[row], reward)
+    outcome = outcome_weight * batch.outcome[row]
+    reward = torch.where(last, reward + outcome, reward)
     stride = int(batch.turn.max()) + 1 if batch.n_tokens else 1
     counts = torch.zeros(len(batch) * stride).index_add_(
         0, batch.row_of_token * stride + batch.turn.long(), batch.action.float()
     )
-    return TurnTable(row, turn, episode, batch.group[row], reward, counts[row * stride + turn])
+    return TurnTable(row, turn, episode, batch.group[row], reward, outcome, counts[row * stride + turn])
+
+
+def _places(episode: Tensor) -> Tensor:
+    """Return the number of each turn within its episode; the turns of an episode stand together, in order."""
+    index = torch.arange(len(episode))
+    first = torch.ones(len(episode), dtype=torch.bool)
+    first[1:] = episode[1:] != episode[:-1]
+    return index - torch.where(first, index, 0).cummax(dim=0).values
 
 
 def discounted(values: Tensor, episode: Tensor, gamma: float) -> Tensor:

@@ -105,6 +105,10 @@ class TurnConfig(BaseModel):
             return TurnAdvantage("return", True, "sequence", True, self.gamma, 0.0, self.outcome_weight)
         if self.method == "promed":
             return TurnAdvantage("own", False, "token", False, 1.0, self.turn_weight, self.outcome_weight)
+        # Rewards normalised one by one, as IGPO does, make every question below the mean cost something: the policy
+        # learns to ask less. Returns compared place by place have no such preference for short episodes.
+        if self.method == "turns":
+            return TurnAdvantage("return", True, "place", True, self.gamma, self.turn_weight, self.outcome_weight)
         return TurnAdvantage("return", False, "turn", True, self.gamma, self.turn_weight, self.outcome_weight)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from sciRL.domain import Domain
 from sciRL.errors import UserError
@@ -26,6 +27,13 @@ def add_data(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="a dataset folder made by `scirl data build`, for train also a source file (default: embedded data)",
     )
+
+
+def domain_options(domain: Domain, overrides: list[str]) -> Any:
+    """Return the domain's options with `key=value` (or `domain.key=value`) settings applied."""
+    from sciRL.config import load_config
+
+    return load_config(domain.Options, None, [text.removeprefix("domain.") for text in overrides])
 
 
 def recipe_path(domain: Domain, recipe: str | None) -> Path | None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from sciRL.errors import UserError
 
-VERBS = ("domains", "data", "train", "evaluate", "sample", "verify", "report", "compare")
+VERBS = ("domains", "data", "train", "evaluate", "sample", "verify", "play", "report", "compare")
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
 

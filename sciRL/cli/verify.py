@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import Any
 
-from sciRL.cli.arguments import add_data, add_domain, add_overrides, positive
+from sciRL.cli.arguments import add_data, add_domain, add_overrides, domain_options, positive
 from sciRL.dataset_folder import SPLITS
-from sciRL.domain import Domain, load_domain
+from sciRL.domain import load_domain
 from sciRL.errors import UserError
 
 HELP = "score a file of answers with a domain's rubric"
@@ -52,10 +51,3 @@ def run(args: argparse.Namespace) -> int:
         summary = verify_file(rubric, tasks, args.answers, args.out, pool, domain.name)
     print(json.dumps(summary, indent=1, ensure_ascii=False))
     return 1 if summary["bad_rows"] else 0
-
-
-def domain_options(domain: Domain, overrides: list[str]) -> Any:
-    """Return the domain's options with `key=value` (or `domain.key=value`) settings applied."""
-    from sciRL.config import load_config
-
-    return load_config(domain.Options, None, [text.removeprefix("domain.") for text in overrides])

@@ -5,7 +5,7 @@
     record = episode.record()                       # once reply.done: the answer that the domain's rubric judges
 
 The outcome of an episode is the rubric's verdict on its record, as for a single answer: pure, through the same worker
-pool, with the same statuses. Turn rewards come with the replies.
+pool, with the same statuses. What the turns themselves earned is asked for when it has ended, as it may depend on how.
 
 The policy's context grows: every reply is appended to what it has read and written, and what it wrote is never
 tokenised again. An episode whose context is not the whole history (a summary, a moving window) returns it from
@@ -29,7 +29,6 @@ class Reply:
     Attributes:
         text: what the policy reads next; not read when `done`.
         done: whether the episode has ended.
-        reward: the turn's own reward, any finite number; the outcome is not part of it.
         state_key: names the state in which the turn was taken, for credit assignment that compares like states.
         action_key: names what the turn did, likewise.
         status: `timeout` or `error` when the environment itself failed: the episode is masked, never scored 0.
@@ -38,7 +37,6 @@ class Reply:
 
     text: str = ""
     done: bool = False
-    reward: float = 0.0
     state_key: str = ""
     action_key: str = ""
     status: Status = Status.OK
@@ -54,6 +52,13 @@ class Conversation(Protocol):
 
     def context(self) -> Sequence[Message] | None:
         """Return the messages of a rebuilt context for the next turn, or None when the context just grows."""
+        ...
+
+    def rewards(self) -> Sequence[float]:
+        """Return what each turn taken earned itself, finite numbers, once the episode has ended.
+
+        The outcome is not part of it; empty when turns earn nothing.
+        """
         ...
 
     def record(self) -> str:

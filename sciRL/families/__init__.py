@@ -17,7 +17,16 @@ from pydantic import BaseModel
 from sciRL.algorithms.base import Algorithm, Policy
 from sciRL.algorithms.setting import Setting
 from sciRL.domain import Domain
+from sciRL.score import Score
 from sciRL.task import Task
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a policy answered; `failure` is the score of an episode whose environment failed: masked, never judged."""
+
+    text: str
+    failure: Score | None = None
 
 
 @dataclass(frozen=True)
@@ -40,7 +49,7 @@ class Family:
     setting: type[Setting]
     make_policy: Callable[[Domain, Any, Any, Path], Policy]
     """(domain, its options, the configuration, the dataset) -> the untrained policy, on its device."""
-    answer: Callable[[Any, Any, Sequence[Task]], list[str]]
+    answer: Callable[[Any, Any, Sequence[Task]], list[Answer]]
     """(setting, the `evaluation` section, tasks) -> one answer a task; a draw depends on seed, task and place alone."""
     compute_unit: str
     """What `Algorithm.compute` counts, for reports."""

@@ -17,7 +17,7 @@ from sciRL.control.actors import PolicyActor, RecurrentActor, TableActor, ValueA
 from sciRL.control.episodes import play
 from sciRL.control.policy import ControlPolicy, UniformActor
 from sciRL.domain import ControlDomain, Domain
-from sciRL.families import AlgorithmKind, Family
+from sciRL.families import AlgorithmKind, Answer, Family
 from sciRL.run.settings import EvaluationConfig
 from sciRL.seeding import request_seed
 from sciRL.task import Task
@@ -42,12 +42,12 @@ def make_policy(domain: Domain, options: Any, config: Any, data: Path) -> Contro
     return ControlPolicy(UniformActor(), {actor.kind: actor for actor in ACTORS}, domain.controllers(options))
 
 
-def answer(setting: ControlSetting, config: EvaluationConfig, tasks: Sequence[Task]) -> list[str]:
+def answer(setting: ControlSetting, config: EvaluationConfig, tasks: Sequence[Task]) -> list[Answer]:
     """Play one episode a task; that of task i depends on the run's seed, the task and i alone."""
     device = setting.compute.torch_device()
     environment = setting.domain.environment(setting.data, setting.options, len(tasks), device)
     seeds = [request_seed(setting.seed, "evaluation", index, task.id) for index, task in enumerate(tasks)]
-    return play(environment, setting.policy.actor, tasks, seeds)
+    return [Answer(text) for text in play(environment, setting.policy.actor, tasks, seeds)]
 
 
 FAMILY = Family(

@@ -19,7 +19,7 @@ from sciRL.algorithms.outcome_gflownet import (
 )
 from sciRL.algorithms.setting import ComputeConfig, FlowSetting
 from sciRL.domain import Domain, FlowDomain
-from sciRL.families import AlgorithmKind, Family
+from sciRL.families import AlgorithmKind, Answer, Family
 from sciRL.flow.exact import l1_distance, target_law
 from sciRL.flow.outcome_samplers import AmortisedSampler, OutcomeSampler, TableSampler
 from sciRL.flow.samplers import NetworkSampler, SamplerPolicy, UniformSampler
@@ -47,12 +47,13 @@ def make_policy(domain: Domain, options: Any, config: Any, data: Path) -> Sample
     return SamplerPolicy(UniformSampler(), {kind.kind: kind for kind in SAMPLERS}, config.compute.torch_device())
 
 
-def answer(setting: FlowSetting, config: EvaluationConfig, tasks: Sequence[Task]) -> list[str]:
+def answer(setting: FlowSetting, config: EvaluationConfig, tasks: Sequence[Task]) -> list[Answer]:
     """Draw one object a task, all as one batch that depends on the run's seed and the number of tasks alone."""
     environment = setting.environment()
     seed = request_seed(setting.seed, "evaluation", len(tasks)) % 2**63
     generator = torch.Generator(device=environment.device).manual_seed(seed)
-    return environment.texts(setting.policy.sampler.draw(environment, len(tasks), generator))
+    states = setting.policy.sampler.draw(environment, len(tasks), generator)
+    return [Answer(text) for text in environment.texts(states)]
 
 
 def measure(setting: FlowSetting) -> dict[str, float]:

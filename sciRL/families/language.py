@@ -13,7 +13,7 @@ from sciRL.algorithms.preference import PreferenceConfig, PreferenceOptimization
 from sciRL.algorithms.setting import LanguageComputeConfig, LanguageSetting, SamplingConfig
 from sciRL.algorithms.supervised import SupervisedConfig, SupervisedFineTuning
 from sciRL.domain import Domain, LanguageDomain
-from sciRL.families import AlgorithmKind, Family
+from sciRL.families import AlgorithmKind, Answer, Family
 from sciRL.models.loading import LanguagePolicy, ModelConfig, load_policy
 from sciRL.rollout.base import Request
 from sciRL.rollout.collect import draw_answers
@@ -51,7 +51,7 @@ def make_policy(domain: Domain, options: Any, config: Any, data: Path) -> Langua
     return policy
 
 
-def answer(setting: LanguageSetting, config: LanguageEvaluationConfig, tasks: Sequence[Task]) -> list[str]:
+def answer(setting: LanguageSetting, config: LanguageEvaluationConfig, tasks: Sequence[Task]) -> list[Answer]:
     """Draw one answer a task, or play one episode and return its record; a draw depends on seed, task and place."""
     sampler = make_sampler(setting.compute.sampler, setting.policy, setting.compute.sampler_torch_dtype())
     sampler.sync(setting.policy.model)
@@ -69,7 +69,7 @@ def answer(setting: LanguageSetting, config: LanguageEvaluationConfig, tasks: Se
             max_context=setting.policy.max_context,
         )
         episodes = rollout.play(requests, 0, config.sampling.parameters(), "evaluation")
-        return [episode.conversation.record() for episode in episodes]
+        return [Answer(episode.conversation.record(), episode.failure) for episode in episodes]
     drawn = draw_answers(
         setting.policy,
         sampler,
@@ -78,7 +78,7 @@ def answer(setting: LanguageSetting, config: LanguageEvaluationConfig, tasks: Se
         config.sampling.parameters(),
         (setting.seed, "evaluation", 0),
     )
-    return drawn.answers
+    return [Answer(text) for text in drawn.answers]
 
 
 def reopen(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:

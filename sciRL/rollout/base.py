@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sciRL.errors import UserError
 from sciRL.task import Task
 from sciRL.trajectory import TrajectoryBatch
 
@@ -39,6 +40,18 @@ class GenerationRequest:
 
 
 @dataclass(frozen=True)
+class ForcedText:
+    """Ids that are read, at least one, and ids that are put into the model's mouth after them."""
+
+    prefix: tuple[int, ...]
+    target: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if not self.prefix or not self.target:
+            raise UserError("teacher-forced log-probabilities need a prefix and a target of at least one token")
+
+
+@dataclass(frozen=True)
 class Completion:
     """Sampled ids (the end-of-sequence token included when drawn), their log-probabilities, why it stopped."""
 
@@ -58,8 +71,8 @@ class Sampler(Protocol):
         """Take over the current weights of the trained model."""
         ...
 
-    def logp(self, prefix: Sequence[int], target: Sequence[int]) -> Tensor:
-        """Return the teacher-forced log-probabilities [len(target)] of `target` after `prefix`."""
+    def logp(self, forced: Sequence[ForcedText]) -> list[Tensor]:
+        """Return the log-probabilities [len(target)] of each target after its prefix, teacher-forced."""
         ...
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from sciRL.environments.conversation import Conversation, ConversationEnvironment, Reply
 from sciRL.models.loading import decode_completion, render_prompt
-from sciRL.rollout.base import Completion, GenerationRequest, Request, SamplingParameters
+from sciRL.rollout.base import Completion, ForcedText, GenerationRequest, Request, SamplingParameters
 from sciRL.rollout.collect import Rollout, fill_scores
 from sciRL.rollout.continuation import continuation_ids
 from sciRL.rollout.verify import verify_answers
@@ -182,12 +182,15 @@ class EpisodeRollout(Rollout):
 
     def _probe(self, episodes: Sequence[Episode]) -> None:
         """Measure the belief in the right answer: the geometric mean probability of its tokens when it is forced."""
+        asked, forced = [], []
         for episode in episodes:
             target = self.environment.target(episode.task)
             if target is None:
                 continue
             begin, answer = (self.policy.tokenizer.encode(part, add_special_tokens=False) for part in target)
-            logp = self.sampler.logp([*episode.rows[-1].ids, *begin], answer)
+            asked.append(episode)
+            forced.append(ForcedText((*episode.rows[-1].ids, *begin), tuple(answer)))
+        for episode, logp in zip(asked, self.sampler.logp(forced), strict=True):
             belief = math.exp(float(logp.mean()))
             if episode.gains and not math.isnan(episode.belief):
                 episode.gains[-1] = belief - episode.belief
@@ -214,9 +217,10 @@ def episode_batch(
         used = [row for row in episode.rows if any(segment.role == Role.ACTION for segment in row.segments)]
         rows += used or episode.rows[:1]
         owner += [index] * (len(used) or 1)
+        earned = episode.gains if use_gains else episode.conversation.rewards() or [0.0] * len(episode.replies)
         for number, (reply, where) in enumerate(zip(episode.replies, episode.row_of_turn, strict=True)):
             if where >= 0:
-                reward = episode.gains[number] if use_gains else reply.reward
+                reward = earned[number]
                 turns.append(
                     Turn(first + where, number, reward, reply.done, _key(reply.state_key), _key(reply.action_key))
                 )

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from sciRL.errors import UserError
 from sciRL.models.lean import Cache, GraphedStep, LeanDecoder, supports
-from sciRL.rollout.base import Completion, GenerationRequest, SamplingParameters
-from sciRL.rollout.sampling import check, draw, uniforms
+from sciRL.rollout.base import Completion, ForcedText, GenerationRequest, SamplingParameters
+from sciRL.rollout.sampling import check, draw, padded_left, uniforms
 
 # Finished rows are dropped once they are this share of the batch; moving fewer costs more than it saves.
 _COMPACT_AT = 1 / 16
@@ -89,15 +89,19 @@ class LeanSampler:
             self._graphed[shape] = GraphedStep(self.decoder, *shape)
         return self._graphed[shape]
 
-    def logp(self, prefix: Sequence[int], target: Sequence[int]) -> Tensor:
-        """Return the teacher-forced log-probabilities [len(target)] of `target` after `prefix`."""
-        if not prefix:
-            raise UserError("logp needs a prefix of at least one token")
-        ids = torch.tensor([*prefix, *target], device=self.decoder.device)
-        with torch.no_grad():
-            hidden = self.decoder.prefill(ids[None, :-1], None, None)[0, len(prefix) - 1 :]
-            logp = self.decoder.logits(hidden).log_softmax(dim=-1)
-        return logp.gather(1, ids[len(prefix) :, None])[:, 0]
+    def logp(self, forced: Sequence[ForcedText]) -> list[Tensor]:
+        """Return the log-probabilities [len(target)] of each target after its prefix, teacher-forced."""
+        found: list[Tensor] = []
+        for start in range(0, len(forced), self.max_batch):
+            batch = forced[start : start + self.max_batch]
+            ids_BT, padding_B = padded_left(batch, self.decoder.device)
+            with torch.no_grad():
+                hidden_BTD = self.decoder.prefill(ids_BT, padding_B if bool(padding_B.any()) else None, None)
+                for text, hidden_TD in zip(batch, hidden_BTD, strict=True):
+                    target = torch.tensor(text.target, device=ids_BT.device)
+                    logp = self.decoder.logits(hidden_TD[-len(target) :]).log_softmax(dim=-1)
+                    found.append(logp.gather(1, target[:, None])[:, 0])
+        return found
 
 
 class _Batch:

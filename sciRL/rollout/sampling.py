@@ -15,9 +15,20 @@ import torch
 from torch import Tensor
 
 from sciRL.errors import UserError
-from sciRL.rollout.base import GenerationRequest, SamplingParameters
+from sciRL.rollout.base import ForcedText, GenerationRequest, SamplingParameters
 
 _SEED_MASK = (1 << 64) - 1
+
+
+def padded_left(forced: Sequence[ForcedText], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return what a model reads to predict every target, padded on the left [B, T], and each row's padding [B].
+
+    Example: prefix (5, 6) with target (7, 8) reads 5, 6, 7: its last two places predict the target.
+    """
+    rows = [[*text.prefix, *text.target[:-1]] for text in forced]
+    width = max(map(len, rows), default=0)
+    ids = torch.tensor([[0] * (width - len(row)) + row for row in rows], device=device)
+    return ids, torch.tensor([width - len(row) for row in rows], device=device)
 
 
 def check(requests: Sequence[GenerationRequest], parameters: SamplingParameters, max_length: int | None) -> None:

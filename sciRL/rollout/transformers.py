@@ -12,9 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sciRL.errors import UserError
-from sciRL.rollout.base import Completion, GenerationRequest, SamplingParameters
-from sciRL.rollout.sampling import check, draw, uniforms
+from sciRL.rollout.base import Completion, ForcedText, GenerationRequest, SamplingParameters
+from sciRL.rollout.sampling import check, draw, padded_left, uniforms
 
 
 class TransformersSampler:
@@ -86,14 +85,21 @@ class TransformersSampler:
                 return Completion(ids[: position + 1].copy(), logp[: position + 1].copy(), "eos")
         return Completion(ids.copy(), logp.copy(), "length")
 
-    def logp(self, prefix: Sequence[int], target: Sequence[int]) -> Tensor:
-        """Return the teacher-forced log-probabilities [len(target)] of `target` after `prefix`."""
-        if not prefix:
-            raise UserError("logp needs a prefix of at least one token")
-        ids = torch.tensor([*prefix, *target], device=self.model.device)
-        with _sampling_mode(self.model):
-            logits = self.model(ids[None, :-1], use_cache=False).logits[0, len(prefix) - 1 :]
-        return logits.float().log_softmax(dim=-1).gather(1, ids[len(prefix) :, None])[:, 0]
+    def logp(self, forced: Sequence[ForcedText]) -> list[Tensor]:
+        """Return the log-probabilities [len(target)] of each target after its prefix, teacher-forced."""
+        found: list[Tensor] = []
+        for start in range(0, len(forced), self.max_batch):
+            batch = forced[start : start + self.max_batch]
+            ids_BT, padding_B = padded_left(batch, self.model.device)
+            seen_BT = torch.arange(ids_BT.shape[1], device=ids_BT.device) >= padding_B[:, None]
+            position_BT = (seen_BT.long().cumsum(-1) - 1).clamp(min=0)
+            with _sampling_mode(self.model):
+                output = self.model(ids_BT, attention_mask=seen_BT.long(), position_ids=position_BT, use_cache=False)
+            for text, logits_TV in zip(batch, output.logits, strict=True):
+                target = torch.tensor(text.target, device=ids_BT.device)
+                logp = logits_TV[-len(target) :].float().log_softmax(dim=-1)
+                found.append(logp.gather(1, target[:, None])[:, 0])
+        return found
 
 
 class _Drawer:

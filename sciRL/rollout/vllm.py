@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from sciRL.errors import UserError
 from sciRL.models.loading import save_policy
-from sciRL.rollout.base import Completion, GenerationRequest, SamplingParameters
+from sciRL.rollout.base import Completion, ForcedText, GenerationRequest, SamplingParameters
 from sciRL.rollout.sampling import check
 
 if TYPE_CHECKING:
@@ -74,15 +74,20 @@ class VllmSampler:
             detokenize=False,
         )
 
-    def logp(self, prefix: Sequence[int], target: Sequence[int]) -> Tensor:
-        """Return the teacher-forced log-probabilities [len(target)] of `target` after `prefix`."""
-        if not prefix:
-            raise UserError("logp needs a prefix of at least one token")
+    def logp(self, forced: Sequence[ForcedText]) -> list[Tensor]:
+        """Return the log-probabilities [len(target)] of each target after its prefix, teacher-forced."""
         settings = self._vllm.SamplingParams(max_tokens=1, prompt_logprobs=0, detokenize=False)
-        ids = [*prefix, *target]
-        output = self._engine.generate([{"prompt_token_ids": ids}], [settings], use_tqdm=False)[0]
-        found = output.prompt_logprobs[len(prefix) :]
-        return torch.tensor([entry[token].logprob for entry, token in zip(found, target, strict=True)])
+        prompts = [{"prompt_token_ids": [*text.prefix, *text.target]} for text in forced]
+        outputs = self._engine.generate(prompts, [settings] * len(prompts), use_tqdm=False)
+        return [
+            torch.tensor(
+                [
+                    entry[token].logprob
+                    for entry, token in zip(output.prompt_logprobs[len(text.prefix) :], text.target, strict=True)
+                ]
+            )
+            for text, output in zip(forced, outputs, strict=True)
+        ]
 
 
 def _vllm() -> Any:

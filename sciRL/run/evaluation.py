@@ -20,5 +20,9 @@ def evaluate_policy(
     held_out = setting.domain.tasks(setting.data, split or config.split, setting.options)
     tasks = [held_out[index % len(held_out)] for index in range(samples)]
     answers = load_family(setting.domain.family).answer(setting, config, tasks)
-    scores = verify_answers(rubric, setting.pool, setting.processes, tasks, answers)
-    return [Record(*values) for values in zip(tasks, answers, scores, strict=True)]
+    texts = [answer.text for answer in answers]
+    scores = verify_answers(rubric, setting.pool, setting.processes, tasks, texts)
+    return [
+        Record(task, answer.text, answer.failure or score)
+        for task, answer, score in zip(tasks, answers, scores, strict=True)
+    ]

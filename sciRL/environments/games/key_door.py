@@ -68,6 +68,10 @@ class KeyDoor:
         """The context just grows."""
         return None
 
+    def rewards(self) -> tuple[float, ...]:
+        """Turns earn nothing themselves."""
+        return ()
+
     def record(self) -> str:
         """Return the turns as a JSON list: a turn may itself hold line breaks."""
         return json.dumps(self.turns)

@@ -12,7 +12,7 @@ from sciRL.advantage.group import GroupAdvantage, row_advantages
 from sciRL.advantage.returns import GeneralisedAdvantage, ReturnToGo, generalised_advantage
 from sciRL.advantage.shaping import KlReward, OverlongFilter, ShuffledOutcome, SoftOverlong, overlong_penalty
 from sciRL.objective.base import token_coefficients
-from sciRL.trajectory import Role, RowStatus, TrajectoryBatch
+from sciRL.trajectory import Role, RowStatus, TrajectoryBatch, Turn
 
 CONTEXT = AdvantageContext(step=0)
 
@@ -170,6 +170,18 @@ def test_shuffled_outcomes_keep_the_multiset_and_the_failed_rows() -> None:
     assert sorted(shuffled.tolist()) == sorted(batch.outcome.tolist())
     assert float(shuffled[3]) == 3.0
     assert shuffled.tolist() != batch.outcome.tolist()
+
+
+def test_shuffling_permutes_the_rewards_of_turns_as_well() -> None:
+    turns = [Turn(row, number, float(2 * row + number + 1), number == 1) for row in range(8) for number in range(2)]
+    pieces = [[(Role.PROMPT, [1], 0, None), *[(Role.ACTION, [2], n, [-1.0]) for n in range(2)]] for _ in range(8)]
+    batch = TrajectoryBatch.from_segments(pieces, [0] * 8, turns, truncated=[False] * 8)
+    batch.outcome = torch.arange(8.0)
+    batch.status[5] = int(RowStatus.ERROR)
+    shuffled = apply_transforms([ShuffledOutcome(seed=2)], batch, CONTEXT).turns["reward"]
+    assert sorted(shuffled.tolist()) == [float(i) for i in range(1, 17)]
+    assert shuffled[10:12].tolist() == [11.0, 12.0]
+    assert shuffled.tolist() != batch.turns["reward"].tolist()
 
 
 def test_composition_is_checked_before_anything_runs() -> None:

@@ -10,6 +10,7 @@ import torch
 from sciRL.advantage.base import AdvantageContext
 from sciRL.advantage.group import GroupAdvantage
 from sciRL.advantage.turns import TurnAdvantage, discounted
+from sciRL.algorithms.policy_optimization import TurnConfig
 from sciRL.rollout.collect import fill_scores
 from sciRL.score import Score, Status
 from sciRL.trajectory import Role, TrajectoryBatch, Turn
@@ -129,3 +130,23 @@ def test_an_episode_whose_environment_failed_is_absent_from_the_baseline() -> No
 def test_discounted_sums_stay_inside_an_episode() -> None:
     values, episode = torch.tensor([1.0, 2.0, 3.0, 10.0]), torch.tensor([0, 0, 0, 1])
     assert discounted(values, episode, 0.5).tolist() == [2.75, 3.5, 3.0, 10.0]
+
+
+@pytest.mark.parametrize("rebuilt", [False, True])
+def test_rewards_normalised_one_by_one_make_asking_cost_and_returns_do_not(rebuilt: bool) -> None:
+    """Two episodes are right; the longer one also earned more by its questions."""
+    episodes: list[Episode] = [(1.0, [(0.1, 2), (0.0, 2)]), (1.0, [(0.1, 2), (0.1, 2), (0.1, 2), (0.0, 2)])]
+    one_by_one = by_turn(make_batch(episodes, rebuilt), TurnConfig(method="igpo").transform())
+    returns = by_turn(make_batch(episodes, rebuilt), TurnConfig(method="turns").transform())
+    assert one_by_one[0][0] > one_by_one[1][0]
+    assert returns[0][0] < returns[1][0]
+    # Returns are 1.1, 1.0, (1, 1) and 1.3, 1.2, 1.1, 1.0: means 1.2, 1.1, 1.05, 1 by place, sum of squares 0.0425.
+    unit = math.sqrt(0.0425 / 5)
+    assert returns[0] == pytest.approx([-0.1 / unit, -0.1 / unit], abs=1e-3)
+    assert returns[1] == pytest.approx([0.1 / unit, 0.1 / unit, 0.05 / unit, 0.0], abs=1e-3)
+
+
+def test_places_do_not_praise_what_comes_early() -> None:
+    """All episodes of a group are equal: nobody is better than the others anywhere."""
+    episodes: list[Episode] = [(1.0, [(0.3, 2), (0.2, 1), (0.0, 1)])] * 3
+    assert by_turn(make_batch(episodes), TurnConfig(method="turns").transform()) == [[0.0] * 3] * 3

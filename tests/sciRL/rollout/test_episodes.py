@@ -22,8 +22,9 @@ from sciRL.families.language import LanguageEvaluationConfig, answer
 from sciRL.learning.distributed import ProcessGroup
 from sciRL.learning.optimizer import OptimizerConfig
 from sciRL.models.loading import ModelConfig, decode_completion, load_policy
-from sciRL.rollout.base import Request
+from sciRL.rollout.base import ForcedText, Request
 from sciRL.rollout.episodes import EpisodeRollout
+from sciRL.run.evaluation import evaluate_policy
 from sciRL.score import Status
 from sciRL.task import Message, Task
 from sciRL.trajectory import Role, TrajectoryBatch
@@ -124,7 +125,7 @@ def test_gains_of_belief_telescope() -> None:
     begin, right = (tokenizer.encode(part, add_special_tokens=False) for part in target)
 
     def belief(ids: list[int]) -> float:
-        return math.exp(float(rollout.sampler.logp([*ids, *begin], right).mean()))
+        return math.exp(float(rollout.sampler.logp([ForcedText((*ids, *begin), tuple(right))])[0].mean()))
 
     row = episode.rows[0]
     kept = [segment for segment in row.segments if segment.turn < len(episode.gains) - 1 or segment.role is Role.PROMPT]
@@ -218,10 +219,21 @@ def test_an_evaluation_plays_episodes_and_judges_their_records() -> None:
     setting = make_setting(LOOKUP)
     tasks = LOOKUP.tasks(Path(), "test", None)[:5]
     config = LanguageEvaluationConfig(sampling=SamplingConfig(max_new_tokens=4))
-    records = answer(setting, config, tasks)
-    assert records == answer(setting, config, tasks)
+    answers = answer(setting, config, tasks)
+    assert answers == answer(setting, config, tasks)
+    records = [one.text for one in answers]
     scores = LOOKUP.rubric(None, setting.options).verify(list(zip(tasks, records, strict=True)))
     assert [score.measurements["turns"] for score in scores] == [len(json.loads(record)) for record in records]
+
+
+def test_an_evaluation_never_scores_an_environment_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    setting = make_setting(LOOKUP)
+    monkeypatch.setattr(type(LOOKUP), "conversation", lambda *_: BrokenEnvironment())
+    config = LanguageEvaluationConfig(sampling=SamplingConfig(max_new_tokens=4))
+    records = evaluate_policy(setting, config, LOOKUP.rubric(None, setting.options), 12, "test")
+    failed = [record for record in records if record.task.id < "8"]
+    assert 0 < len(failed) < 12
+    assert [record for record in records if not record.score.scorable] == failed
 
 
 @pytest.mark.parametrize("method", ["outcome", "turns", "igpo", "promed"])
@@ -243,3 +255,25 @@ def test_demonstrations_of_several_turns_are_learnt() -> None:
     training = SupervisedFineTuning(setting, config, 40)
     losses = [training.iterate()["loss"] for _ in range(40)]
     assert losses[-1] < 0.5 * losses[0]
+
+
+class Paid(Lookup):
+    """The game with a wage: the first turn earns 1, the second 2, and so on."""
+
+    def rewards(self) -> tuple[float, ...]:
+        return tuple(float(number) for number in range(1, len(self.turns) + 1))
+
+
+class PaidEnvironment(LookupEnvironment):
+    def reset(self, task: Task, seed: int) -> Paid:
+        assert isinstance(task.reference, dict)
+        return Paid(task.reference["table"], task.reference["start"])
+
+
+def test_turns_earn_what_the_episode_says_at_its_end() -> None:
+    algorithm = make_algorithm(LOOKUP, turns=TurnConfig(method="promed"))
+    assert isinstance(algorithm.rollout, EpisodeRollout)
+    algorithm.rollout.environment = PaidEnvironment()
+    batch = collect(algorithm)
+    assert len(batch.turns["reward"]) > 16
+    assert batch.turns["reward"].tolist() == [float(turn + 1) for turn in batch.turns["turn"].tolist()]

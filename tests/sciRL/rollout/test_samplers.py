@@ -12,7 +12,7 @@ from sciRL.errors import UserError
 from sciRL.models.lean import Cache, LeanDecoder, supports
 from sciRL.models.loading import LanguagePolicy, LoraSettings, ModelConfig, load_policy
 from sciRL.models.tiny import tiny_model
-from sciRL.rollout.base import Completion, GenerationRequest, SamplingParameters
+from sciRL.rollout.base import Completion, ForcedText, GenerationRequest, SamplingParameters
 from sciRL.rollout.lean import LeanSampler
 from sciRL.rollout.samplers import make_sampler
 from sciRL.rollout.transformers import TransformersSampler
@@ -85,9 +85,15 @@ def test_log_probabilities_are_those_of_the_trainer(layout: str, temperature: fl
 @pytest.mark.parametrize("sampler_class", [LeanSampler, TransformersSampler])
 def test_teacher_forced_log_probabilities(sampler_class) -> None:
     model = small_model()
-    request, completion = requests(1)[0], Completion(np.array([7, 9, 30]), np.zeros(3), "length")
-    found = sampler_class(model, [EOS]).logp(request.prompt_ids, completion.ids.tolist())
-    np.testing.assert_allclose(found.numpy(), hf_logp(model, request, completion), atol=1e-5)
+    drawn = [Completion(np.array(ids), np.zeros(len(ids)), "length") for ids in ([7, 9, 30], [8], [5, 5])]
+    asked = requests()[:3]
+    assert len({len(request.prompt_ids) for request in asked}) > 1
+    forced = [ForcedText(r.prompt_ids, tuple(c.ids.tolist())) for r, c in zip(asked, drawn, strict=True)]
+    for found, request, completion in zip(sampler_class(model, [EOS]).logp(forced), asked, drawn, strict=True):
+        np.testing.assert_allclose(found.numpy(), hf_logp(model, request, completion), atol=1e-5)
+    assert sampler_class(model, [EOS]).logp([]) == []
+    with pytest.raises(UserError, match="at least one token"):
+        ForcedText((), (1,))
 
 
 @pytest.mark.parametrize("parameters", [SamplingParameters(20), SamplingParameters(20, 0.8, 0.9, 15)])

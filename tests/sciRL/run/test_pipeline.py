@@ -100,7 +100,9 @@ def test_a_run_resumed_between_two_stages_saves_the_same_states(uninterrupted: P
     shutil.copytree(uninterrupted, out)
     state = load_tree(sorted((out / "checkpoints").iterdir())[-1] / "state.safetensors")
     assert len(state["monitor"]["steps"]) > 8  # the steps of GRPO and the rounds of DPO
-    later = [path for path in (out / "checkpoints").iterdir() if int(path.name[5:]) > state["progress"]["ends"]["continued"]]
+    later = [
+        path for path in (out / "checkpoints").iterdir() if int(path.name[5:]) > state["progress"]["ends"]["continued"]
+    ]
     assert later
     for folder in later:
         shutil.rmtree(folder)
