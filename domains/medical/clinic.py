@@ -19,7 +19,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
-from domains.medical.belief import BeliefModel, NaiveBayesBelief
+from domains.medical.belief import NaiveBayesBelief, OptionBelief
 from domains.medical.consultation import Consultation
 from domains.medical.datasets import BAYES_FILE, load_bayes
 from domains.medical.kb import KnowledgeBase
@@ -80,7 +80,7 @@ class Clinic:
         return SimulatedPatient(self.matcher, Noise(noise.p_unknown, noise.p_flip, noise.seed))
 
     @cached_property
-    def belief(self) -> BeliefModel | None:
+    def belief(self) -> OptionBelief | None:
         """What values sets of facts, where anything does."""
         if self.options.belief_model is not None:
             from domains.medical.option_belief import OptionLogProbBelief
@@ -93,7 +93,7 @@ class Clinic:
             return load_bayes(self.data)
         return None
 
-    def need_belief(self, what: str) -> BeliefModel:
+    def need_belief(self, what: str) -> OptionBelief:
         """Return the belief; `UserError` says that `what` needs one where there is none."""
         if self.belief is None:
             raise UserError(

@@ -15,7 +15,7 @@ from domains.medical.consultation import Consultation
 from domains.medical.curves import accuracy_chart
 from domains.medical.kb import KnowledgeBase
 from domains.medical.metrics import consultations_of
-from domains.medical.transcripts import option_belief, transcripts_html
+from domains.medical.transcripts import transcripts_html
 from sciRL.domain import Figure, Record
 
 NOTE = "Simulated patients; research software, not medical advice."
@@ -41,7 +41,7 @@ def make_figures(arms: Mapping[str, Sequence[Record]], clinic: Clinic) -> list[F
     if clinic.kb is not None:
         figures.append(accuracy_figure(read, clinic.kb, clinic.options.budget))
     figures.append(conduct_figure(read, clinic))
-    belief = option_belief(clinic)
+    belief = clinic.belief
     stopped = {} if belief is None else {name: stops(own, belief) for name, own in read.items()}
     stopped = {name: own for name, own in stopped.items() if own}
     if stopped:
@@ -70,7 +70,7 @@ def _sides(best: str, mine: Consultation, other: str | None, theirs: Consultatio
 
 def _bars_and_gains(clinic: Clinic) -> str:
     parts, missing = [], []
-    if option_belief(clinic) is not None:
+    if clinic.belief is not None:
         whose = "the naive Bayes" if clinic.options.belief_model is None else "the belief model"
         parts.append(f"Bars: the options that {whose} holds most probable after each turn, the right one ticked.")
     else:

@@ -58,9 +58,8 @@ def summarize(records: Sequence[Record], clinic: Clinic) -> dict[str, float]:
     if clinic.belief is not None:
         gains = [sum(sig_of_turns(one, clinic.weights(one.case))) for one in done]
         found |= {"learned": _mean(gains), "sig_per_question": sum(gains) / turns}
-        if hasattr(clinic.belief, "option_logp"):
-            at_end = [clinic.belief.option_logp(one.case, one.knowledge[-1:])[0] for one in done]
-            found |= _stopping(done, at_end) | _ranks(done, at_end, clinic)
+        at_end = [clinic.belief.option_logp(one.case, one.knowledge[-1:])[0] for one in done]
+        found |= _stopping(done, at_end) | _ranks(done, at_end, clinic)
     if clinic.kb is not None:
         covered = [red_flag_coverage(one, clinic.kb) for one in done]
         concerned = [share for share in covered if share is not None]

@@ -8,12 +8,10 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
-from typing import cast
 
 import numpy as np
 
 from domains.medical.assessment import sig_of_turns
-from domains.medical.belief import OptionBelief
 from domains.medical.clinic import Clinic
 from domains.medical.conduct import Manner, manners
 from domains.medical.consultation import Consultation, Turn
@@ -78,7 +76,7 @@ def _patient(number: int, why: str, sides: Mapping[str, Consultation], clinic: C
 
 def _side(name: str, consultation: Consultation, clinic: Clinic) -> str:
     """Return one arm's consultation: a row for the start and for every turn."""
-    belief, case = option_belief(clinic), consultation.case
+    belief, case = clinic.belief, consultation.case
     after = None if belief is None else np.exp(belief.option_logp(case, consultation.knowledge))
     bars: Iterator[str] = itertools.repeat("") if after is None else (belief_bars(case, row) for row in after)
     gains = None if clinic.belief is None else sig_of_turns(consultation, clinic.weights(case))
@@ -98,14 +96,6 @@ def _side(name: str, consultation: Consultation, clinic: Clinic) -> str:
     turns = "1 question" if len(kinds) == 1 else f"{len(kinds)} questions"
     head = f'{escape(name)} <span class="tag">{outcome}</span> <small>{turns}{learned}</small>'
     return f'<section class="consult-side"><h4>{head}</h4>{"".join(rows)}</section>'
-
-
-def option_belief(clinic: Clinic) -> OptionBelief | None:
-    """Return the clinic's belief where it is one over all options."""
-    belief = clinic.belief
-    if belief is not None and hasattr(belief, "option_logp"):
-        return cast(OptionBelief, belief)
-    return None
 
 
 def belief_bars(case: Case, probability: FloatArray) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from domains.medical import make_clinic
 from domains.medical.belief import OptionBelief
@@ -60,7 +60,7 @@ class Practice:
     def belief(self) -> OptionBelief | None:
         """What values every option, where anything does."""
         # Each of the beliefs that a clinic knows is one over all options.
-        return cast("OptionBelief | None", self.clinic.belief)
+        return self.clinic.belief
 
     @cached_property
     def doctors(self) -> tuple[str, ...]:

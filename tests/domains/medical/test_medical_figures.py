@@ -70,9 +70,13 @@ def as_record(consultation: Consultation) -> Record:
 
 
 def taught(clinic: Clinic, teacher: str, confidence: float = 1.0) -> list[Consultation]:
-    cases = patients(clinic)
-    lessons = ask_by_table(table_of(clinic), cases, teacher, BUDGET, confidence, 0)
-    return [meet(case, clinic, lesson.turns) for case, lesson in zip(cases, lessons, strict=True)]
+    cases, kb = patients(clinic), table_of(clinic)
+    lessons = ask_by_table(kb, cases, teacher, BUDGET, confidence, 0)
+    found = []
+    for case, lesson in zip(cases, lessons, strict=True):
+        asked = [f"question: {kb.findings[kb.finding_index[name]].question}" for name in lesson.asked]
+        found.append(meet(case, clinic, [*asked, f"answer: {lesson.answer}"]))
+    return found
 
 
 def arms_of(clinic: Clinic) -> dict[str, list[Record]]:

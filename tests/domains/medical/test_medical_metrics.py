@@ -60,7 +60,7 @@ def test_counts_of_three_consultations(clinic: Clinic) -> None:
     found = summarize(records, clinic)
     assert found["accuracy"] == pytest.approx(1 / 3)
     assert found["unanswered"] == pytest.approx(1 / 3)
-    assert found["questions"] == pytest.approx((2 + 2 + 5) / 3)
+    assert found["questions"] == pytest.approx((2 + 2 + 4) / 3)
     assert found["repeats"] == pytest.approx(1 / 9)
     assert found["invalid"] == pytest.approx(3 / 9)
     assert found["unclear"] == pytest.approx(2 / 9)
