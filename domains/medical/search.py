@@ -8,7 +8,8 @@ A path is a sequence of questions with the patient's replies and an answer; it i
 
 Tree search (UCT): a node is a sequence of questions. An iteration walks down by
 mean return + 0.3 sqrt(ln parent visits / visits), adds one child where fewer than min(8, 1 + 1.5 sqrt(visits))
-exist, completes the path with the proposer's questions, and adds its return once to every node it went through.
+exist, completes the path with the proposer's best questions, and adds its return once to every node it went through.
+Best of N has no tree to vary its paths and completes them with any of the proposer's suggestions.
 """
 
 from __future__ import annotations
@@ -183,12 +184,13 @@ class Search:
         return child.mean + self.settings.exploration * sqrt(log(max(1, parent.visits)) / max(1, child.visits))
 
     def _complete(self, interview: Interview) -> Path:
-        """Ask the proposer's questions, each of its suggestions equally likely, until the end, and answer."""
+        """Ask the proposer's questions until the end, its best one or any of them, and answer."""
         while not self._finished(interview.record):
             questions = self.proposer.propose(interview.record, self.settings.width, self.rng)
             if not questions:
                 break
-            _ask(interview, questions[int(self.rng.integers(len(questions)))])
+            chosen = 0 if self.settings.method == "uct" else int(self.rng.integers(len(questions)))
+            _ask(interview, questions[chosen])
         interview.step(f"answer: {self._answer(interview.record)}")
         gains = sig_of_turns(interview.record, self.weights)
         return Path(interview.record, tuple(gains), (min(1.0, sum(gains)) + interview.record.correct) / 2)
