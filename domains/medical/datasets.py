@@ -91,6 +91,10 @@ class BuildSettings(BaseModel):
     confidence: float = Field(default=0.95, gt=0, le=1)
     """Probability of a diagnosis from which a searched consultation asks no more; 1 asks to the end."""
 
+    completion: Literal["any", "first"] = "any"
+    """Whether a tree search completes its paths with any of the proposer's suggestions or with the first, whose
+    questions are easier to imitate."""
+
     limit: int = Field(default=0, ge=0)
     """Read only the first rows of the source; 0 reads all."""
 
@@ -169,6 +173,7 @@ def _search(kb: KnowledgeBase, cases: Sequence[Case], settings: BuildSettings) -
         settings.iterations,
         settings.budget,
         confidence=settings.confidence,
+        completion=settings.completion,
         seed=settings.seed,
     )
     lines = []

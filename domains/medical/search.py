@@ -8,8 +8,7 @@ A path is a sequence of questions with the patient's replies and an answer; it i
 
 Tree search (UCT): a node is a sequence of questions. An iteration walks down by
 mean return + 0.3 sqrt(ln parent visits / visits), adds one child where fewer than min(8, 1 + 1.5 sqrt(visits))
-exist, completes the path with the proposer's best questions, and adds its return once to every node it went through.
-Best of N has no tree to vary its paths and completes them with any of the proposer's suggestions.
+exist, completes the path with the proposer's questions, and adds its return once to every node it went through.
 """
 
 from __future__ import annotations
@@ -50,6 +49,8 @@ class SearchSettings:
         width: most questions tried at one point, and how many the proposer is asked for.
         exploration: weight of the exploration term, for returns in [0, 1].
         confidence: belief in an option from which a path answers before the budget is used; 1 asks to the end.
+        completion: a path is completed with any of the proposer's suggestions, each equally likely, or with its first:
+            returns are higher with any (luck is kept), questions easier to imitate with the first.
         seed: of the search; together with the case's id it fixes everything.
     """
 
@@ -59,11 +60,16 @@ class SearchSettings:
     width: int = 8
     exploration: float = 0.3
     confidence: float = 1.0
+    completion: Literal["any", "first"] = "any"
     seed: int = 0
 
     def __post_init__(self) -> None:
         if self.method not in ("uct", "bon"):
             raise UserError(f"search method={self.method!r}; allowed: uct, bon")
+        if self.completion not in ("any", "first"):
+            raise UserError(f"search completion={self.completion!r}; allowed: any, first")
+        if self.completion == "first" and self.method == "bon":
+            raise UserError("search completion='first' makes all paths of method='bon' equal; allowed there: any")
         for name in ("iterations", "budget", "width"):
             if getattr(self, name) < 1:
                 raise UserError(f"search {name}={getattr(self, name)}; at least 1 is needed")
@@ -184,13 +190,13 @@ class Search:
         return child.mean + self.settings.exploration * sqrt(log(max(1, parent.visits)) / max(1, child.visits))
 
     def _complete(self, interview: Interview) -> Path:
-        """Ask the proposer's questions until the end, its best one or any of them, and answer."""
+        """Ask the proposer's questions until the end, any of them or always the first, and answer."""
         while not self._finished(interview.record):
             questions = self.proposer.propose(interview.record, self.settings.width, self.rng)
             if not questions:
                 break
-            chosen = 0 if self.settings.method == "uct" else int(self.rng.integers(len(questions)))
-            _ask(interview, questions[chosen])
+            place = int(self.rng.integers(len(questions))) if self.settings.completion == "any" else 0
+            _ask(interview, questions[place])
         interview.step(f"answer: {self._answer(interview.record)}")
         gains = sig_of_turns(interview.record, self.weights)
         return Path(interview.record, tuple(gains), (min(1.0, sum(gains)) + interview.record.correct) / 2)

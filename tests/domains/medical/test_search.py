@@ -13,6 +13,7 @@ from domains.medical.belief import NaiveBayesBelief
 from domains.medical.cohort import make_case
 from domains.medical.consultation import Consultation
 from domains.medical.dialogues import export_dialogues, is_exemplary
+from domains.medical.interview import Interview
 from domains.medical.kb import KnowledgeBase
 from domains.medical.matching import kb_matcher
 from domains.medical.patient import SimulatedPatient
@@ -129,6 +130,17 @@ def test_uct_is_not_worse_than_best_of_n(kb: KnowledgeBase) -> None:
         for method in ("uct", "bon")
     }
     assert value["uct"] >= value["bon"] - 0.05
+
+
+def test_paths_completed_with_the_first_suggestion_differ_by_the_tree_alone(kb: KnowledgeBase) -> None:
+    first = search_embedded(kb, 3, completion="first", iterations=8)
+    proposer, patient = GainProposer(kb), SimulatedPatient(kb_matcher(kb))
+    interview = Interview(make_case(kb, 3, 0, min_present=3), patient, 5)
+    for _ in range(5):
+        interview.step(f"question: {proposer.propose(interview.record, 1, np.random.default_rng(0))[0]}")
+    assert interview.record.questions in {path.consultation.questions for path in first}
+    with pytest.raises(UserError, match="makes all paths of method='bon' equal"):
+        SearchSettings(method="bon", completion="first")
 
 
 def test_proposals_are_new_and_ordered_by_gain(kb: KnowledgeBase) -> None:
