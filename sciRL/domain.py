@@ -152,8 +152,8 @@ class LanguageDomain(Domain):
         """Return tasks with answers to imitate."""
 
     @abstractmethod
-    def vocabulary(self, data: Path, options: Any) -> Vocabulary:
-        """Return the token strings for a from-scratch model."""
+    def vocabulary(self, data: Path, options: Any) -> Vocabulary | None:
+        """Return the token strings for a from-scratch model; None where the options ask for a pre-trained one."""
 
     def preference_pairs(
         self, builder: str, records: Sequence[Record], data: Path, options: Any, seed: int

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -68,6 +69,8 @@ class Task:
         object.__setattr__(self, "id", digest)
 
     def _settle_images(self) -> None:
+        if isinstance(self.images, str):
+            raise ValueError(f"images must be a sequence of paths; found the text {self.images!r}")
         images = tuple(str(path) for path in self.images)
         digests = tuple(self.image_digests) or tuple(image_digest(path) for path in images)
         if len(digests) != len(images):
@@ -152,6 +155,8 @@ def image_digest(path: str) -> str:
     """
     try:
         status = Path(path).stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise UserError(f"task image {path}: is no regular file; a PNG file is needed")
         return _file_digest(path, status.st_mtime_ns, status.st_size)
     except OSError as error:
         raise UserError(f"task image {path}: cannot be read ({error.strerror}); a PNG file is needed") from error

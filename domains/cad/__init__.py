@@ -65,15 +65,15 @@ class CadDomain(LanguageDomain):
         weights = options.weights if chosen == options.rubric else {}
         return make_rubric(data or self.default_data(), options, chosen, weights)
 
-    def vocabulary(self, data: Path, options: CadOptions) -> Vocabulary:
-        """Return the tokens of generated programs and compact prompts, and single characters for what users write."""
+    def vocabulary(self, data: Path, options: CadOptions) -> Vocabulary | None:
+        """Return the tokens of generated programs and compact prompts, and single characters for what users write.
+
+        Chat prompts have none: they are for pre-trained models.
+        """
         from domains.cad.parts.vocabulary import code_tokens, prompt_tokens
-        from sciRL.errors import UserError
 
         if options.prompt_style != "compact":
-            raise UserError(
-                f"a CAD model from scratch needs prompt_style=compact; found prompt_style={options.prompt_style}"
-            )
+            return None
         return Vocabulary(tuple(dict.fromkeys((*code_tokens(), *prompt_tokens(), *string.printable))))
 
     def default_data(self) -> Path:

@@ -18,11 +18,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from domains.cad.checking import describe_spec, spec_from
 from domains.cad.options import CadOptions
+from domains.cad.pictures import draw_rows
 from domains.cad.rows import IMPORTED, REFERENCES, CadRow
 from domains.cad.rubrics import make_workshop
 from domains.cad.screen import Refusal, screen
 from domains.cad.sources import SUFFIXES, BadRow, Source, SourceRow, open_source, read_source
-from domains.cad.workshop import PartReport
+from domains.cad.workshop import PartReport, Workshop
 from sciRL.dataset_folder import (
     SPLITS,
     across_splits,
@@ -76,6 +77,9 @@ class BuildSettings(BaseModel):
 
     shape_field: str = ""
     """Field of JSON lines that holds the path of the shape file."""
+
+    images: bool = False
+    """Whether a picture of every reference is drawn (four views, PNG); generated parts are then built as well."""
 
     single_solid: bool = False
     """Whether parts of several solids are dropped."""
@@ -136,6 +140,8 @@ def build(source: str, out: Path, options: Mapping[str, str]) -> BuildReport:
     else:
         collected = _collect(opened, settings)
         parts = split_by_group(collected.rows, settings.seed)
+    if settings.images:
+        parts = _with_pictures(parts, collected, settings)
     if not collected.rows:
         reasons = ", ".join(f"{reason} ({count})" for reason, count in collected.counts.most_common())
         raise UserError(f"{source}: none of the {collected.read} rows can be used: {reasons or 'there are none'}")
@@ -205,16 +211,38 @@ def _collect(opened: Source, settings: BuildSettings) -> Collected:
     return collected
 
 
+def _with_pictures(
+    parts: Mapping[str, Sequence[CadRow]], collected: Collected, settings: BuildSettings
+) -> dict[str, list[CadRow]]:
+    """Return the splits with a picture for every row; rows that cannot be drawn are dropped."""
+    workshop = _workshop(settings)
+    placed = [(split, row) for split, rows in parts.items() for row in rows]
+    drawn: dict[str, list[CadRow]] = {split: [] for split in parts}
+    pictures = draw_rows([row for _, row in placed], collected.files, workshop)
+    for (split, _), (row, picture) in zip(placed, pictures, strict=True):
+        if isinstance(picture, bytes):
+            collected.files[row.image] = picture
+            drawn[split].append(row)
+        else:
+            collected.drop(f"not drawn: {picture.code}", row.source, picture.message)
+    collected.rows = [row for rows in drawn.values() for row in rows]
+    return drawn
+
+
 def _measure(rows: Sequence[SourceRow], settings: BuildSettings) -> list[PartReport]:
+    workshop = _workshop(settings)
+    shapes = [row.shape if _uses_file(row, settings) else None for row in rows]
+    return workshop.survey([(row.code, shape) for row, shape in zip(rows, shapes, strict=True)])
+
+
+def _workshop(settings: BuildSettings) -> Workshop:
     options = CadOptions(
         single_solid=settings.single_solid,
         sandbox_workers=settings.workers,
         unsafe_sandbox=settings.unsafe_sandbox,
         prompt_style="compact",
     )
-    workshop = make_workshop(None, options, ("solid", "holes"))
-    shapes = [row.shape if _uses_file(row, settings) else None for row in rows]
-    return workshop.survey([(row.code, shape) for row, shape in zip(rows, shapes, strict=True)])
+    return make_workshop(None, options, ("solid", "holes"))
 
 
 def _uses_file(row: SourceRow, settings: BuildSettings) -> bool:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 PromptStyle = Literal["chat", "compact"]
-Ask = Literal["text", "design", "both"]
+Ask = Literal["text", "design", "both", "image"]
 Level = Literal["parameters", "abstract", "beginner", "intermediate", "expert"]
 RubricName = Literal["cad_rl", "cadrille", "cad_coder", "strict", "measure", "executable"]
 
@@ -43,7 +43,12 @@ class CadOptions(BaseModel):
     language, answered by thinking and a fenced code block."""
 
     ask: Ask = "design"
-    """What states the part: text (words), design (the structured design language), or both."""
+    """What states the part: text (words), design (the structured design language), both, or image (the picture, with
+    one sentence that gives the size)."""
+
+    image: bool = False
+    """Whether the policy sees the part's picture before the words: needs a dataset built with images=true and a
+    vision-language model."""
 
     level: Level = "expert"
     """Level of the words: abstract, beginner, intermediate, expert, or parameters (family and numbers by name)."""
@@ -83,6 +88,12 @@ class CadOptions(BaseModel):
 
     unsafe_sandbox: bool = False
     """Whether scripts may run where the operating system offers no strong isolation: only for text you trust."""
+
+    @model_validator(mode="after")
+    def _picture_shown(self) -> CadOptions:
+        if self.ask == "image" and not self.image:
+            raise ValueError("ask is 'image', but image is false; set image=true")
+        return self
 
     @field_validator("weights")
     @classmethod

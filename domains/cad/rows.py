@@ -13,6 +13,7 @@ from domains.cad.spec import Spec
 from sciRL.dataset_folder import read_jsonl, split_file
 
 REFERENCES = "references"
+IMAGES = "images"
 IMPORTED = "imported"
 """Family of parts that come from a user's files; a choice of generated families does not leave them out."""
 SHAPE_KINDS = ("code", "brep", "step", "stl")
@@ -25,7 +26,7 @@ class CadRow:
     `texts` are its descriptions by level; `design` the structured design, `think` the reasoning trace and `code` the
     program, each empty where the source has none. `shape` is the reference: `{"kind": "code", "text"}`, or
     `{"kind": "step" | "brep" | "stl", "path", "sha256"}` with a path inside the folder. `group` keeps near copies in
-    one split.
+    one split. `image` is the path of the part's picture inside the folder, empty where it has none.
     """
 
     id: str
@@ -39,10 +40,12 @@ class CadRow:
     code: str = ""
     source: str = ""
     licence: str = ""
+    image: str = ""
 
     def to_json(self) -> str:
-        """Return one line of JSON without a newline."""
-        return json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+        """Return one line of JSON without a newline; a row without a picture does not speak of it."""
+        values = {name: value for name, value in asdict(self).items() if name != "image" or value}
+        return json.dumps(values, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> CadRow:

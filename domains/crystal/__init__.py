@@ -54,17 +54,13 @@ class CrystalDomain(LanguageDomain):
 
         return build_rubric(data or self.default_data(), options, preset or options.rubric)
 
-    def vocabulary(self, data: Path, options: CrystalOptions) -> Vocabulary:
-        """Return the tokens of Wyckoff text and of compact prompts."""
+    def vocabulary(self, data: Path, options: CrystalOptions) -> Vocabulary | None:
+        """Return the tokens of Wyckoff text and compact prompts; other codecs and chat are for pre-trained models."""
         from domains.crystal.tasks import compact_tokens
         from domains.crystal.vocabulary import wytext_tokens
-        from sciRL.errors import UserError
 
         if options.codec != "wytext" or options.prompt_style != "compact":
-            raise UserError(
-                "a crystal model from scratch needs codec=wytext and prompt_style=compact; "
-                f"found codec={options.codec} and prompt_style={options.prompt_style}"
-            )
+            return None
         return Vocabulary(tuple(dict.fromkeys((*wytext_tokens(), *compact_tokens()))))
 
     def default_data(self) -> Path:

@@ -85,10 +85,12 @@ class MedicalDomain(LanguageDomain):
 
         return make_rubric(make_clinic(data, options), preset or options.rubric)
 
-    def vocabulary(self, data: Path, options: MedicalOptions) -> Vocabulary:
-        """Return the tokens of compact consultations over the dataset's knowledge base."""
+    def vocabulary(self, data: Path, options: MedicalOptions) -> Vocabulary | None:
+        """Return the tokens of compact consultations over the dataset's knowledge base; chat has none."""
         from domains.medical.vocabulary import consultation_tokens
 
+        if options.prompt_style == "chat":
+            return None
         return Vocabulary(consultation_tokens(_need_kb(data, options), options.budget))
 
     def default_data(self) -> Path:

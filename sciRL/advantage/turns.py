@@ -7,16 +7,18 @@
 | method | credit | normalise | baseline | scale | paper |
 | --- | --- | --- | --- | --- | --- |
 | outcome | return | returns | sequence | std | GRPO over whole episodes, arXiv 2402.03300 |
-| turns | return | returns | place | std | ours: the environment's turn rewards and the outcome, as returns |
+| turns | own + outcome | both | place | std | two levels as in GiGPO, arXiv 2505.10978; see below |
 | igpo | return | rewards | turn | std | IGPO, arXiv 2510.14967 |
 | promed | own | rewards | token | none | ProMed, arXiv 2508.13514 |
 
 The baseline counts every episode once ("sequence": the mean over episodes of an episode's mean), every turn once
-("turn"), or every token once ("token", so that long turns weigh more). "place" compares the return from the n-th turn on
-with that of the group's other episodes at their n-th turn; an episode that has ended by then counts with its outcome.
-Returns fall along an episode as less remains to be earned: one mean for all turns would praise what is written early and
-blame the answer. A group without spread has advantage exactly 0.
-Rows of one episode (rebuilt contexts) are one episode here: `rows["trajectory"]` says which belong together.
+("turn"), or every token once ("token", so that long turns weigh more). "place" has two levels: the outcome is compared
+across the group's episodes, as GRPO does, and a turn's own reward with those of the group's other n-th turns (of the
+last turns, if it is its episode's last one), A = z(outcome) + turn_weight z(own). Sums of rewards would teach how many
+turns to take: one more question always earns something, or always costs something once a mean is taken off.
+
+A group without spread has advantage exactly 0. Rows of one episode (rebuilt contexts) are one episode here:
+`rows["trajectory"]` says which belong together.
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ EPSILON = 1e-6
 class TurnTable:
     """The turns of a batch in order of episode and turn.
 
-    Of each: row, turn, episode, group, reward (the last turn's with the outcome), the episode's weighted outcome, tokens.
+    Of each: row, turn, episode, group, reward (the last turn's with the outcome), its episode's outcome, tokens.
     """
 
     row: Tensor
@@ -86,7 +88,7 @@ class TurnAdvantage:
         table = turn_table(batch, self.turn_weight, self.outcome_weight)
         values = table.reward
         if self.baseline == "place":
-            values = self._by_place(table, discounted(values, table.episode, self.gamma))
+            values = self._by_place(table)
         elif self.credit == "return" and self.normalise_returns:
             values = self._normalised(table, discounted(values, table.episode, self.gamma))
         else:
@@ -120,23 +122,34 @@ class TurnAdvantage:
             out[inside] = deviation
         return out
 
-    def _by_place(self, table: TurnTable, returns: Tensor) -> Tensor:
-        out = torch.zeros_like(returns)
+    def _by_place(self, table: TurnTable) -> Tensor:
+        """Return the episode's outcome compared across the group plus each turn's reward compared at its place."""
+        out = torch.zeros_like(table.reward)
+        last = torch.ones(len(out), dtype=torch.bool)
+        last[:-1] = table.episode[1:] != table.episode[:-1]
+        own = torch.where(last, table.reward - table.outcome, table.reward)
+        # What ends an episode has a place of its own: an answer is no bad question.
+        place = torch.where(last, -1, _places(table.episode))
         for group in table.group.unique():
             inside = (table.group == group).nonzero().flatten()
-            episodes, number = table.episode[inside].unique(return_inverse=True)
-            place = _places(table.episode[inside])
-            width = int(place.max()) + 1
-            outcome = torch.zeros(len(episodes)).index_copy_(0, number, table.outcome[inside])
-            value = outcome[:, None].repeat(1, width)
-            value[number, place] = returns[inside]
-            deviation = returns[inside] - value.mean(dim=0)[place]
-            if float(value.max(dim=0).values.sub(value.min(dim=0).values).max()) == 0.0:
-                continue
+            ends = inside[last[inside]]
+            verdict = dict(zip(table.episode[ends].tolist(), self._verdicts(table.outcome[ends]), strict=True))
+            deviation = own[inside].clone()
+            for number in place[inside].unique():
+                same = place[inside] == number
+                deviation[same] -= deviation[same].mean()
             if self.divide_by_std:
-                deviation = deviation / (deviation.square().sum() / max(1, len(inside) - 1)).sqrt().add(EPSILON)
-            out[inside] = deviation
+                spread = (deviation.square().sum() / max(1, len(inside) - 1)).sqrt()
+                deviation = self.turn_weight * deviation / (spread + EPSILON)
+            out[inside] = deviation + torch.stack([verdict[episode] for episode in table.episode[inside].tolist()])
         return out
+
+    def _verdicts(self, outcome: Tensor) -> Tensor:
+        deviation = outcome - outcome.mean()
+        if self.divide_by_std and len(outcome) > 1:
+            spread = (deviation.square().sum() / (len(outcome) - 1)).sqrt()
+            deviation = self.outcome_weight * deviation / (spread + EPSILON)
+        return deviation
 
     def _weights(self, table: TurnTable, inside: Tensor) -> Tensor:
         """Return how much each turn counts: 1, its tokens, or its share of its episode."""

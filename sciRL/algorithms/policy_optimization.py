@@ -90,8 +90,8 @@ class TurnConfig(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     method: TurnMethod = "outcome"
-    """outcome: the verdict on the episode alone; turns: the environment's turn rewards and the verdict, as returns;
-    igpo: gains of belief in the right answer and the verdict; promed: each turn its own reward, no returns."""
+    """outcome: the verdict on the episode alone; turns: the verdict, and the environment's turn rewards compared turn
+    by turn; igpo: gains of belief in the right answer and the verdict; promed: each turn its own reward, no returns."""
     gamma: float = Field(1.0, gt=0, le=1)
     """Discount per turn of the methods that sum up returns."""
     turn_weight: float = Field(1.0, ge=0)
@@ -105,8 +105,6 @@ class TurnConfig(BaseModel):
             return TurnAdvantage("return", True, "sequence", True, self.gamma, 0.0, self.outcome_weight)
         if self.method == "promed":
             return TurnAdvantage("own", False, "token", False, 1.0, self.turn_weight, self.outcome_weight)
-        # Rewards normalised one by one, as IGPO does, make every question below the mean cost something: the policy
-        # learns to ask less. Returns compared place by place have no such preference for short episodes.
         if self.method == "turns":
             return TurnAdvantage("return", True, "place", True, self.gamma, self.turn_weight, self.outcome_weight)
         return TurnAdvantage("return", False, "turn", True, self.gamma, self.turn_weight, self.outcome_weight)
@@ -271,6 +269,7 @@ class PolicyOptimization:
             autocast=compute.autocast_dtype(),
             processes=setting.processes,
             sharding=setting.compute.sharding,
+            vision=setting.policy.vision,
         )
         self.transforms = make_transforms(config, setting.seed)
         self.terms = make_terms(config)

@@ -80,6 +80,7 @@ class PreferenceOptimization:
             autocast=compute.autocast_dtype(),
             processes=setting.processes,
             sharding=setting.compute.sharding,
+            vision=setting.policy.vision,
         )
         self.term = PreferenceTerm(config.beta, config.loss)
         tasks = setting.domain.tasks(setting.data, "train", setting.options)
@@ -132,7 +133,8 @@ class PreferenceOptimization:
         if config.anchor == "round" or self.round == 0:
             self.learner.freeze_reference()
         self.pairs = self.learner.score(batch.select(rows), frozenset({"logp_ref"}))
-        self.pairs.rows = {}
+        images = self.pairs.rows["images"]
+        self.pairs.rows = {"images": images} if any(images) else {}
         self.next_pair = self.round_step = 0
         self.round += 1
         self.last_batch = batch

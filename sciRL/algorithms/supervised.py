@@ -12,7 +12,7 @@ from sciRL.domain import Demonstration
 from sciRL.learning.learner import Learner
 from sciRL.learning.optimizer import OptimizerConfig
 from sciRL.learning.token_weights import PrecisionWeights
-from sciRL.models.loading import LanguagePolicy, render_prompt
+from sciRL.models.loading import LanguagePolicy
 from sciRL.objective.sft import CrossEntropy
 from sciRL.order import EpochOrder
 from sciRL.rollout.continuation import continuation_ids
@@ -50,6 +50,7 @@ class SupervisedFineTuning:
             autocast=setting.compute.autocast_dtype(),
             processes=setting.processes,
             sharding=setting.compute.sharding,
+            vision=setting.policy.vision,
         )
         self.terms = [CrossEntropy("token-mean")]
         self.precision = PrecisionWeights(setting.policy.tokenizer, domain, config.precision_weight)
@@ -81,16 +82,22 @@ def demonstration_batch(policy: LanguagePolicy, demonstrations: list[Demonstrati
     """Tokenise prompts, answers and replies apart, end every answer, and lay them out as expert rows."""
     rows = [_pieces(policy, item) for item in demonstrations]
     return TrajectoryBatch.from_segments(
-        rows, list(range(len(rows))), [], truncated=[False] * len(rows), source=Source.EXPERT
+        rows,
+        list(range(len(rows))),
+        [],
+        truncated=[False] * len(rows),
+        source=Source.EXPERT,
+        columns={"images": [item.task.images for item in demonstrations]},
     )
 
 
 def _pieces(policy: LanguagePolicy, item: Demonstration) -> list[Piece]:
-    pieces: list[Piece] = [(Role.PROMPT, render_prompt(policy.tokenizer, item.task.prompt), 0, None)]
+    pieces: list[Piece] = [(Role.PROMPT, policy.render(item.task.prompt, item.task.images), 0, None)]
     for turn, (text, reply) in enumerate((*item.earlier, (item.answer, None))):
-        written = [*policy.tokenizer.encode(text, add_special_tokens=False), policy.eos_ids[0]]
-        pieces.append((Role.ACTION, written, turn, None))
+        pieces.append((Role.ACTION, policy.encode_answer(text), turn, None))
         if reply is not None:
             follow = continuation_ids(policy.tokenizer, reply, True, policy.eos_ids)
+            if policy.vision is not None:
+                follow = policy.vision.without_placeholders(follow)
             pieces.append((Role.OBSERVATION, follow, turn, None))
     return pieces

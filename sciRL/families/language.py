@@ -46,7 +46,8 @@ class LanguageSections(BaseModel):
 def make_policy(domain: Domain, options: Any, config: Any, data: Path) -> LanguagePolicy:
     """Load the model of the `model` section, with the domain's vocabulary for one from scratch."""
     assert isinstance(domain, LanguageDomain)
-    policy = load_policy(config.model, domain.vocabulary(data, options).tokens)
+    vocabulary = domain.vocabulary(data, options)
+    policy = load_policy(config.model, None if vocabulary is None else vocabulary.tokens)
     policy.model.to(config.compute.torch_device())
     return policy
 

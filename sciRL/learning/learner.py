@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sciRL.errors import UserError
 from sciRL.learning.distributed import ProcessGroup
 from sciRL.learning.micro_batches import shared_prompt_batches
 from sciRL.learning.optimizer import OptimizerConfig, learning_rate_factor, make_optimizer
@@ -24,6 +25,7 @@ from sciRL.learning.sharding import (
     sharded_scorer,
     whole_state,
 )
+from sciRL.models.vision import VisionProcessor
 from sciRL.objective.base import LossTerm, MicroBatch
 from sciRL.trajectory import TOKEN_COLUMNS, TrajectoryBatch
 
@@ -37,7 +39,8 @@ class Learner:
     depend on it (bar rounding). Rows that no loss term can draw a gradient from are skipped; denominators
     stay those of the whole batch. `compute` counts token passes: 1 for a scored token, 3 for a trained one.
     With `sharding` "fsdp2" the processes share one copy of the model and of the optimiser's state; a single process
-    has nobody to share with and works as with "none".
+    has nobody to share with and works as with "none". `vision` makes the pixel tensors of rows with pictures
+    (`rows["images"]`) for each micro-batch.
     """
 
     def __init__(
@@ -52,10 +55,15 @@ class Learner:
         autocast: torch.dtype | None = None,
         processes: ProcessGroup | None = None,
         sharding: ShardingKind = "none",
+        vision: VisionProcessor | None = None,
     ) -> None:
         self.device = next(model.parameters()).device
         self.processes = processes or ProcessGroup()
         self.sharded = sharding == "fsdp2" and self.processes.size > 1
+        self.vision = vision
+        if self.sharded and vision is not None:
+            # Its blocks gather their weights together, which those of the vision tower do only where pictures are.
+            raise UserError("compute.sharding is 'fsdp2', which vision-language models cannot have; allowed: none")
         if self.sharded:
             self.scorer = sharded_scorer(model, self.processes, critic=critic, autocast=autocast)
             self.processes.duties["learner"] = self._state
@@ -151,6 +159,7 @@ class Learner:
                     self.temperature,
                     "detached" if entropy else "none",
                     value,
+                    **self._pictures(part, ids_BT),
                 )
             positions = batch.token_index(rows)[part.action]
             columns["logp_old"][positions] = logp.float().cpu()
@@ -232,9 +241,24 @@ class Learner:
         entropy: EntropyMode = "gradient" if "entropy" in wants else "detached"
         with self._autocast():
             outputs: tuple[Tensor, Tensor, Tensor] = self.scorer(
-                ids_BT.to(self.device), index_A.to(self.device), self.temperature, entropy, "value" in wants
+                ids_BT.to(self.device),
+                index_A.to(self.device),
+                self.temperature,
+                entropy,
+                "value" in wants,
+                **self._pictures(part, ids_BT),
             )
         return outputs
+
+    def _pictures(self, part: TrajectoryBatch, ids_BT: Tensor) -> dict[str, Tensor]:
+        """Return what the model needs to see the pictures of a micro-batch; {} where there are none."""
+        images = part.rows.get("images") or [()] * len(part)
+        if self.vision is not None:
+            inputs = self.vision.model_inputs(images, ids_BT)
+            return {name: tensor.to(self.device) for name, tensor in inputs.items()}
+        if any(images):
+            raise UserError("a row has pictures, but the learner was not given the processor of its model")
+        return {}
 
     def _backward(
         self,

@@ -47,10 +47,11 @@ class TokenScorer(nn.Module):
         return self.flat and flat.usable(self.model)
 
     def forward(
-        self, ids_BT: Tensor, index_A: Tensor, temperature: float, entropy: EntropyMode, value: bool
+        self, ids_BT: Tensor, index_A: Tensor, temperature: float, entropy: EntropyMode, value: bool, **pictures: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Score the tokens at flat positions `index_A` of `ids_BT`; unasked outputs are empty tensors.
 
+        `pictures` are what a vision-language model needs besides the ids (`VisionProcessor.model_inputs`).
         A plain tuple, so that distributed wrappers can find the tensors.
         """
         targets_A = ids_BT.flatten()[index_A]
@@ -59,7 +60,7 @@ class TokenScorer(nn.Module):
         if not self.plain_head:
             if value:
                 raise ValueError("a critic needs a model whose hidden states feed its head directly")
-            logits_AV = self.model(input_ids=ids_BT, use_cache=False).logits.flatten(0, 1)[before_A]
+            logits_AV = self.model(input_ids=ids_BT, use_cache=False, **pictures).logits.flatten(0, 1)[before_A]
             logp, spread = token_statistics(logits_AV, targets_A, temperature, entropy)
             return logp, spread, empty
         decoder, module = decoder_and_head(self.model)
@@ -69,7 +70,7 @@ class TokenScorer(nn.Module):
             hidden_AH = flat.last_hidden(self.model, layout)[layout.before]
             head = flat.head_of(self.model)
         else:
-            hidden_BTH = decoder(input_ids=ids_BT, use_cache=False).last_hidden_state
+            hidden_BTH = decoder(input_ids=ids_BT, use_cache=False, **pictures).last_hidden_state
             hidden_AH = hidden_BTH.flatten(0, 1)[before_A]
         logp, spread = self._head(head, hidden_AH, targets_A, temperature, entropy)
         # Not a view: FSDP hooks the outputs, and a hook on a view is lost when something writes to it.
@@ -126,7 +127,7 @@ def decoder_and_head(model: Any) -> tuple[nn.Module, nn.Module]:
     return base.model, base.lm_head
 
 
-PLAIN_HEADS = ("llama", "mistral", "qwen2", "qwen3")
+PLAIN_HEADS = ("llama", "mistral", "qwen2", "qwen3", "qwen2_vl", "qwen2_5_vl")
 """Model types whose logits are exactly `lm_head(last_hidden_state)`."""
 
 

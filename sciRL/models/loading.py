@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedTokenizerBase
 
+    from sciRL.models.vision import VisionProcessor
+
 WEIGHT_FILES = (
     "model.safetensors",
     "model.safetensors.index.json",
@@ -81,17 +83,49 @@ class ModelConfig(BaseModel):
 
 @dataclass
 class LanguagePolicy:
-    """A model with its tokenizer, whether prompts go through a chat template, and the ids that end an answer."""
+    """A model with its tokenizer, whether prompts go through a chat template, and the ids that end an answer.
+
+    `vision` is what a vision-language model needs to see pictures; None where the model reads text alone.
+    """
 
     model: torch.nn.Module
     tokenizer: PreTrainedTokenizerBase
     chat_template: bool
     eos_ids: tuple[int, ...]
+    vision: VisionProcessor | None = None
 
     @property
     def max_context(self) -> int:
         """The longest context of the model, in tokens."""
-        return int(getattr(self.model.config, "max_position_embeddings", 0) or 1 << 30)
+        config: Any = self.model.config
+        return int(getattr(config.get_text_config(), "max_position_embeddings", 0) or 1 << 30)
+
+    def render(self, messages: Sequence[Message], images: Sequence[str] = ()) -> list[int]:
+        """Return the ids of a prompt (see `render_prompt`), with pictures before the text of its last user message.
+
+        Raises:
+            UserError: pictures for a model that reads text alone, or that cannot be read.
+        """
+        if images and self.vision is None:
+            raise UserError(
+                f"a task has {len(images)} pictures (the first: {images[0]}), but the model "
+                f"({type(self.model).__name__}) reads text alone; use a vision-language model such as "
+                "'Qwen/Qwen2.5-VL-3B-Instruct', or tasks without pictures"
+            )
+        if self.vision is not None and (images or self.chat_template):
+            return self.vision.render_with_images(messages, images)
+        return render_prompt(self.tokenizer, messages)
+
+    def encode_answer(self, text: str) -> list[int]:
+        """Return the ids of an answer that ends: its text and the first end-of-sequence token.
+
+        Raises:
+            UserError: the text holds the placeholder of a picture, behind which no picture stands.
+        """
+        ids = self.tokenizer.encode(text, add_special_tokens=False)
+        if self.vision is not None and self.vision.image_token_id in ids:
+            raise UserError(f"an answer holds the model's placeholder for a picture; remove it: {text[:80]!r}")
+        return [*ids, self.eos_ids[0]]
 
     def save(self, folder: Path) -> None:
         """Write the policy in Hugging Face layout."""
@@ -119,10 +153,11 @@ def load_policy(config: ModelConfig, vocabulary: Sequence[str] | None = None) ->
     """
     import torch
 
+    vision: VisionProcessor | None = None
     if config.path == "tiny":
         model, tokenizer = _from_scratch(config, vocabulary)
     else:
-        model, tokenizer = _from_pretrained(config)
+        model, tokenizer, vision = _from_pretrained(config)
         _check_vocabulary(config.path, model, tokenizer, vocabulary)
     eos_ids = _eos_ids(model, tokenizer)
     if not eos_ids:
@@ -137,7 +172,7 @@ def load_policy(config: ModelConfig, vocabulary: Sequence[str] | None = None) ->
         with torch.random.fork_rng():
             torch.manual_seed(config.seed)
             model = _with_lora(model, config.lora)
-    return LanguagePolicy(model, tokenizer, bool(tokenizer.chat_template), eos_ids)
+    return LanguagePolicy(model, tokenizer, bool(tokenizer.chat_template), eos_ids, vision)
 
 
 def _from_scratch(config: ModelConfig, vocabulary: Sequence[str] | None) -> tuple[Any, PreTrainedTokenizerBase]:
@@ -145,7 +180,8 @@ def _from_scratch(config: ModelConfig, vocabulary: Sequence[str] | None) -> tupl
 
     if vocabulary is None:
         raise UserError(
-            "model.path is 'tiny', which needs a vocabulary, and this domain has none; name a folder or a hub id"
+            "model.path is 'tiny', a model from scratch, which needs a vocabulary: the domain's options offer one with "
+            "compact prompts only (domain.prompt_style=compact); or name a folder or a hub id"
         )
     tokenizer = tokenizer_from_tokens(vocabulary)
     tokenizer.model_max_length = config.max_length
@@ -164,9 +200,17 @@ def _from_scratch(config: ModelConfig, vocabulary: Sequence[str] | None) -> tupl
     return model.to(getattr(torch, config.dtype)), tokenizer
 
 
-def _from_pretrained(config: ModelConfig) -> tuple[Any, PreTrainedTokenizerBase]:
+def _from_pretrained(config: ModelConfig) -> tuple[Any, PreTrainedTokenizerBase, VisionProcessor | None]:
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
+    from transformers import (
+        AutoConfig,
+        AutoModelForCausalLM,
+        AutoModelForImageTextToText,
+        AutoTokenizer,
+        PreTrainedTokenizerFast,
+    )
+
+    from sciRL.models.vision import load_processor, reads_images
 
     folder = Path(config.path)
     is_folder = folder.is_dir()
@@ -183,8 +227,11 @@ def _from_pretrained(config: ModelConfig) -> tuple[Any, PreTrainedTokenizerBase]
         # AutoTokenizer picks the class by architecture and would read a word-level Qwen2 folder as byte-pair encoding.
         tokenizer_class = PreTrainedTokenizerFast if is_folder and _is_word_level(folder) else AutoTokenizer
         tokenizer = tokenizer_class.from_pretrained(config.path, local_files_only=is_folder)
+        sees = reads_images(AutoConfig.from_pretrained(config.path, local_files_only=is_folder))
+        vision = load_processor(config.path, tokenizer, local_files_only=is_folder) if sees else None
+        model_class: Any = AutoModelForImageTextToText if sees else AutoModelForCausalLM
         # Without dtype=, transformers 5 takes the type the checkpoint was saved in.
-        model = AutoModelForCausalLM.from_pretrained(
+        model = model_class.from_pretrained(
             config.path,
             dtype=getattr(torch, config.dtype),
             attn_implementation=config.attention,
@@ -194,7 +241,7 @@ def _from_pretrained(config: ModelConfig) -> tuple[Any, PreTrainedTokenizerBase]
         what = "could not be loaded" if is_folder else "is neither a folder nor a hub model that could be loaded"
         raise UserError(f"model.path {config.path!r} {what}: {_first_line(error)}") from error
     tokenizer.padding_side = "left"
-    return model, tokenizer
+    return model, tokenizer, vision
 
 
 def _looks_like_folder(path: str) -> bool:
@@ -315,10 +362,16 @@ def decode_completion(tokenizer: PreTrainedTokenizerBase, ids: Iterable[int]) ->
     return text
 
 
-def save_policy(model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase, folder: str | Path) -> None:
+def save_policy(
+    model: torch.nn.Module,
+    tokenizer: PreTrainedTokenizerBase,
+    folder: str | Path,
+    vision: VisionProcessor | None = None,
+) -> None:
     """Write a folder that `load_policy` and `from_pretrained` read; adapters are merged into a copy of the weights.
 
-    The folder is written aside and then renamed; one that exists is replaced.
+    The folder is written aside and then renamed; one that exists is replaced. With `vision` the processor is written
+    too, and the weights under the names that the model has in memory, not those of older checkpoints of the hub.
     """
     target = Path(folder)
     aside = target.with_name(f".{target.name}.partial")
@@ -329,8 +382,14 @@ def save_policy(model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase, fold
         # Merging in place and back again would change the base weights by rounding.
         plain = copy.deepcopy(plain).merge_and_unload()
     with _no_progress_bar():
-        plain.save_pretrained(aside)
-    tokenizer.save_pretrained(aside)
+        if vision is None:
+            plain.save_pretrained(aside)
+        else:
+            plain.save_pretrained(aside, save_original_format=False)
+    if vision is None:
+        tokenizer.save_pretrained(aside)
+    else:
+        vision.save(aside)
     shutil.rmtree(target, ignore_errors=True)
     os.replace(aside, target)
 

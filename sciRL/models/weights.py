@@ -24,7 +24,7 @@ def save_weights(policy: LanguagePolicy, folder: Path) -> None:
         if whole is not None:
             save_weights(replace(policy, model=whole), folder)
         return
-    save_policy(policy.model, policy.tokenizer, folder)
+    save_policy(policy.model, policy.tokenizer, folder, policy.vision)
     if hasattr(policy.model, "merge_and_unload"):
         model: Any = policy.model
         aside = folder / f".{ADAPTER}.partial"

@@ -33,18 +33,26 @@ class SamplingParameters:
 
 @dataclass(frozen=True)
 class GenerationRequest:
-    """Draw one completion: prompt ids and a 64-bit seed that alone decides its random numbers."""
+    """Draw one completion: prompt ids and a 64-bit seed that alone decides its random numbers.
+
+    `images` are the paths of the pictures whose placeholders stand in the prompt, in order.
+    """
 
     prompt_ids: tuple[int, ...]
     seed: int
+    images: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class ForcedText:
-    """Ids that are read, at least one, and ids that are put into the model's mouth after them."""
+    """Ids that are read, at least one, and ids that are put into the model's mouth after them.
+
+    `images` are the paths of the pictures whose placeholders stand in the prefix, in order.
+    """
 
     prefix: tuple[int, ...]
     target: tuple[int, ...]
+    images: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.prefix or not self.target:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from sciRL.learning.distributed import ProcessGroup
-from sciRL.models.loading import LanguagePolicy, decode_completion, render_prompt
+from sciRL.models.loading import LanguagePolicy, decode_completion
 from sciRL.rollout.base import (
     Completion,
     GenerationRequest,
@@ -98,13 +98,13 @@ def draw_answers(
     tasks: list[Task] = []
     groups: list[int] = []
     generation: list[GenerationRequest] = []
-    prompts = {request.task.id: render_prompt(policy.tokenizer, request.task.prompt) for request in requests}
+    prompts = {request.task.id: policy.render(request.task.prompt, request.task.images) for request in requests}
     for group, request in enumerate(requests, start=first_group):
         for sample in range(request.n):
             tasks.append(request.task)
             groups.append(group)
             seed = request_seed(*seeds, group, request.task.id, sample)
-            generation.append(GenerationRequest(tuple(prompts[request.task.id]), seed))
+            generation.append(GenerationRequest(tuple(prompts[request.task.id]), seed, request.task.images))
     completions = processes.gather_shares(sampler.generate(processes.share(generation), parameters))
     answers = [decode_completion(policy.tokenizer, completion.ids) for completion in completions]
     return Drawn(tasks, generation, completions, answers, groups)
@@ -119,7 +119,12 @@ def scored_batch(drawn: Drawn, scores: Sequence[Score], rubric: Rubric, version:
         logp_sampler=[completion.logp.tolist() for completion in drawn.completions],
         truncated=[completion.stop == "length" for completion in drawn.completions],
         version=version,
-        rows={"task": drawn.tasks, "answer": drawn.answers, "score": list(scores)},
+        rows={
+            "task": drawn.tasks,
+            "answer": drawn.answers,
+            "score": list(scores),
+            "images": [request.images for request in drawn.requests],
+        },
     )
     return fill_scores(batch, scores, rubric.component_names)
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from sciRL.environments.conversation import Conversation, ConversationEnvironment, Reply
-from sciRL.models.loading import decode_completion, render_prompt
+from sciRL.models.loading import decode_completion
 from sciRL.rollout.base import Completion, ForcedText, GenerationRequest, Request, SamplingParameters
 from sciRL.rollout.collect import Rollout, fill_scores
 from sciRL.rollout.continuation import continuation_ids
@@ -137,7 +137,7 @@ class EpisodeRollout(Rollout):
         conversation = self.environment.reset(task, seed)
         episode = Episode(task, group, sample, seed, conversation)
         row = Row()
-        row.add(Role.PROMPT, render_prompt(self.policy.tokenizer, task.prompt), 0)
+        row.add(Role.PROMPT, self.policy.render(task.prompt, task.images), 0)
         episode.rows.append(row)
         return episode
 
@@ -151,7 +151,10 @@ class EpisodeRollout(Rollout):
                 episode.replies.append(Reply(done=True, info={"end": "context is full"}))
                 episode.row_of_turn.append(-1)
         requests = [
-            GenerationRequest(tuple(episode.rows[-1].ids), request_seed(episode.seed, "turn", turn)) for episode in room
+            GenerationRequest(
+                tuple(episode.rows[-1].ids), request_seed(episode.seed, "turn", turn), episode.task.images
+            )
+            for episode in room
         ]
         completions = self.processes.gather_shares(self.sampler.generate(self.processes.share(requests), parameters))
         for episode, completion in zip(room, completions, strict=True):
@@ -174,10 +177,12 @@ class EpisodeRollout(Rollout):
         if rebuilt is None:
             ended = completion.stop == "eos"
             follow = continuation_ids(self.policy.tokenizer, reply.text, ended, self.policy.eos_ids)
+            if self.policy.vision is not None:
+                follow = self.policy.vision.without_placeholders(follow)
             row.add(Role.OBSERVATION, follow, turn)
         else:
             fresh = Row()
-            fresh.add(Role.PROMPT, render_prompt(self.policy.tokenizer, rebuilt), turn + 1)
+            fresh.add(Role.PROMPT, self.policy.render(rebuilt, episode.task.images), turn + 1)
             episode.rows.append(fresh)
 
     def _probe(self, episodes: Sequence[Episode]) -> None:
@@ -189,7 +194,7 @@ class EpisodeRollout(Rollout):
                 continue
             begin, answer = (self.policy.tokenizer.encode(part, add_special_tokens=False) for part in target)
             asked.append(episode)
-            forced.append(ForcedText((*episode.rows[-1].ids, *begin), tuple(answer)))
+            forced.append(ForcedText((*episode.rows[-1].ids, *begin), tuple(answer), episode.task.images))
         for episode, logp in zip(asked, self.sampler.logp(forced), strict=True):
             belief = math.exp(float(logp.mean()))
             if episode.gains and not math.isnan(episode.belief):
@@ -235,6 +240,7 @@ def episode_batch(
             "answer": [episodes[index].conversation.record() for index in owner],
             "score": [scores[index] for index in owner],
             "trajectory": [(episodes[index].group, episodes[index].sample) for index in owner],
+            "images": [episodes[index].task.images for index in owner],
         },
     )
     return fill_scores(batch, batch.rows["score"], component_names)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from sciRL.errors import UserError
 from sciRL.models.lean import Cache, GraphedStep, LeanDecoder, supports
 from sciRL.rollout.base import Completion, ForcedText, GenerationRequest, SamplingParameters
-from sciRL.rollout.sampling import check, draw, padded_left, uniforms
+from sciRL.rollout.sampling import check, draw, padded_left, refuse_images, uniforms
 
 # Finished rows are dropped once they are this share of the batch; moving fewer costs more than it saves.
 _COMPACT_AT = 1 / 16
@@ -67,6 +67,7 @@ class LeanSampler:
 
     def generate(self, requests: Sequence[GenerationRequest], parameters: SamplingParameters) -> list[Completion]:
         """Return one completion per request, in the order of the requests."""
+        refuse_images(requests, "lean")
         check(requests, parameters, self.decoder.max_length)
         # Equal prompts next to each other share a prefill; like lengths next to each other share padding.
         order = sorted(range(len(requests)), key=lambda i: (len(requests[i].prompt_ids), requests[i].prompt_ids))
@@ -91,6 +92,7 @@ class LeanSampler:
 
     def logp(self, forced: Sequence[ForcedText]) -> list[Tensor]:
         """Return the log-probabilities [len(target)] of each target after its prefix, teacher-forced."""
+        refuse_images(forced, "lean")
         found: list[Tensor] = []
         for start in range(0, len(forced), self.max_batch):
             batch = forced[start : start + self.max_batch]

@@ -26,7 +26,8 @@ def make_sampler(kind: SamplerKind, policy: LanguagePolicy, dtype: torch.dtype |
             the trained weights as they are.
 
     Raises:
-        UserError: the kind is unknown, does not know the architecture, is not installed, or cannot have `dtype`.
+        UserError: the kind is unknown, does not know the architecture or pictures, is not installed, or cannot have
+            `dtype`.
     """
     weights = next(policy.model.parameters()).dtype
     if kind == "auto":
@@ -43,8 +44,10 @@ def make_sampler(kind: SamplerKind, policy: LanguagePolicy, dtype: torch.dtype |
     if kind == "transformers":
         from sciRL.rollout.transformers import TransformersSampler
 
-        return TransformersSampler(policy.model, policy.eos_ids)
+        return TransformersSampler(policy.model, policy.eos_ids, vision=policy.vision)
     if kind == "vllm":
+        if policy.vision is not None:
+            raise UserError("sampler 'vllm' does not take vision-language models yet; use 'transformers' or 'auto'")
         from sciRL.rollout.vllm import VllmSampler
 
         return VllmSampler(policy.model, policy.tokenizer, policy.eos_ids)

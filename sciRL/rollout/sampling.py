@@ -52,6 +52,12 @@ def check(requests: Sequence[GenerationRequest], parameters: SamplingParameters,
             )
 
 
+def refuse_images(requests: Sequence[GenerationRequest | ForcedText], sampler: str) -> None:
+    """Raise `UserError` when a request has pictures, which `sampler` cannot show to the model."""
+    if any(request.images for request in requests):
+        raise UserError(f"sampler {sampler!r} cannot show pictures to the model; use 'transformers' or 'auto'")
+
+
 def uniforms(seeds: Sequence[int], count: int) -> Tensor:
     """Return uniform numbers in [0, 1) as fp32 [len(seeds), count]; row i depends on seeds[i] alone.
 
@@ -63,13 +69,16 @@ def uniforms(seeds: Sequence[int], count: int) -> Tensor:
     return torch.from_numpy(rows)
 
 
-def draw(logits_BV: Tensor, uniform_B: Tensor, parameters: SamplingParameters) -> tuple[Tensor, Tensor]:
+def draw(
+    logits_BV: Tensor, uniform_B: Tensor, parameters: SamplingParameters, barred: int | None = None
+) -> tuple[Tensor, Tensor]:
     """Pick one token a row.
 
     Args:
         logits_BV: unscaled logits; computed with in fp32.
         uniform_B: one number in [0, 1) a row (unread when greedy).
         parameters: temperature, top-k and top-p; the filters apply in this order, as in transformers.
+        barred: a token that is never drawn, the first of the filters; None bars nothing.
 
     Returns:
         ids [B], and their log-probabilities [B] in fp32 under softmax(logits / temperature) before the filters
@@ -77,12 +86,12 @@ def draw(logits_BV: Tensor, uniform_B: Tensor, parameters: SamplingParameters) -
     """
     logits_BV = logits_BV.float()
     if parameters.temperature == 0:
-        ids_B = logits_BV.argmax(dim=-1)
+        ids_B = (logits_BV if barred is None else _without(logits_BV, barred, float("-inf"))).argmax(dim=-1)
         return ids_B, logits_BV.gather(1, ids_B[:, None])[:, 0] - logits_BV.logsumexp(dim=-1)
     if parameters.temperature != 1:
         logits_BV = logits_BV / parameters.temperature
     p_BV = logits_BV.softmax(dim=-1)
-    kept_BV = filtered(p_BV, parameters)
+    kept_BV = filtered(p_BV if barred is None else _without(p_BV, barred, 0.0), parameters)
     cumulative_BV = kept_BV.cumsum(dim=-1)
     # Scaling the uniform by the last sum, not the sums by 1/sum, keeps the point below the last sum after rounding.
     point_B1 = (uniform_B * cumulative_BV[:, -1])[:, None]
@@ -93,6 +102,10 @@ def draw(logits_BV: Tensor, uniform_B: Tensor, parameters: SamplingParameters) -
         zero_B1 = kept_BV.gather(1, ids_B1) == 0
         ids_B1 = torch.where(zero_B1, kept_BV.argmax(dim=-1, keepdim=True), ids_B1)
     return ids_B1[:, 0], p_BV.gather(1, ids_B1)[:, 0].log()
+
+
+def _without(x_BV: Tensor, token: int, value: float) -> Tensor:
+    return x_BV.index_fill(1, torch.tensor([token], device=x_BV.device), value)
 
 
 def filtered(p_BV: Tensor, parameters: SamplingParameters) -> Tensor:

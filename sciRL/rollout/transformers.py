@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sciRL.errors import UserError
+from sciRL.models.vision import VisionProcessor
 from sciRL.rollout.base import Completion, ForcedText, GenerationRequest, SamplingParameters
 from sciRL.rollout.sampling import check, draw, padded_left, uniforms
 
@@ -20,18 +22,28 @@ class TransformersSampler:
     """A `Sampler` over any Hugging Face causal model; it reads the trained weights themselves, or a whole copy of
     sharded ones.
 
-    Tokens are drawn inside a logits processor from each request's own random numbers, as the lean sampler does.
+    Tokens are drawn inside a logits processor from each request's own random numbers, as the lean sampler does. A
+    vision-language model never draws its placeholder for a picture, since no picture would stand behind it.
 
     Args:
         model: the trained model.
         eos_ids: tokens that end a completion.
         max_batch: most rows decoded together.
+        vision: makes pixel tensors of the requests' pictures; None refuses requests with pictures.
     """
 
-    def __init__(self, model: nn.Module, eos_ids: Sequence[int], *, max_batch: int = 64) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        eos_ids: Sequence[int],
+        *,
+        max_batch: int = 64,
+        vision: VisionProcessor | None = None,
+    ) -> None:
         self.model: Any = model
         self.eos_ids = sorted(eos_ids)
         self.max_batch = max_batch
+        self.vision = vision
 
     def sync(self, model: nn.Module) -> None:
         """Read the weights of `model` from now on; if it is sharded, gather them (all processes call this together)."""
@@ -40,7 +52,7 @@ class TransformersSampler:
 
     def generate(self, requests: Sequence[GenerationRequest], parameters: SamplingParameters) -> list[Completion]:
         """Return one completion per request, in the order of the requests."""
-        check(requests, parameters, getattr(self.model.config, "max_position_embeddings", None))
+        check(requests, parameters, getattr(self.model.config.get_text_config(), "max_position_embeddings", None))
         order = sorted(range(len(requests)), key=lambda i: len(requests[i].prompt_ids))
         completions: dict[int, Completion] = {}
         with _sampling_mode(self.model):
@@ -61,7 +73,7 @@ class TransformersSampler:
         padding_B = torch.tensor([width - len(r.prompt_ids) for r in requests], device=device)
         mask_BT = (torch.arange(width, device=device) >= padding_B[:, None]).long()
         uniform_BT = uniforms([r.seed for r in requests], parameters.max_new_tokens).to(device)
-        drawer = _Drawer(uniform_BT, width, parameters)
+        drawer = _Drawer(uniform_BT, width, parameters, None if self.vision is None else self.vision.image_token_id)
         config = GenerationConfig(
             do_sample=False,
             max_new_tokens=parameters.max_new_tokens,
@@ -73,6 +85,7 @@ class TransformersSampler:
             attention_mask=mask_BT,
             generation_config=config,
             logits_processor=LogitsProcessorList([drawer]),
+            **self._pictures(requests, ids_BT),
         )
         logp_BT = torch.stack(drawer.logp, dim=1).cpu().numpy()
         return [
@@ -85,6 +98,14 @@ class TransformersSampler:
                 return Completion(ids[: position + 1].copy(), logp[: position + 1].copy(), "eos")
         return Completion(ids.copy(), logp.copy(), "length")
 
+    def _pictures(self, requests: Sequence[GenerationRequest | ForcedText], ids_BT: Tensor) -> dict[str, Tensor]:
+        """Return what the model needs to see the pictures of a batch; {} where there are none."""
+        if self.vision is not None:
+            return self.vision.model_inputs([request.images for request in requests], ids_BT)
+        if any(request.images for request in requests):
+            raise UserError(f"a request has pictures, but {type(self.model).__name__} reads text alone")
+        return {}
+
     def logp(self, forced: Sequence[ForcedText]) -> list[Tensor]:
         """Return the log-probabilities [len(target)] of each target after its prefix, teacher-forced."""
         found: list[Tensor] = []
@@ -92,9 +113,10 @@ class TransformersSampler:
             batch = forced[start : start + self.max_batch]
             ids_BT, padding_B = padded_left(batch, self.model.device)
             seen_BT = torch.arange(ids_BT.shape[1], device=ids_BT.device) >= padding_B[:, None]
-            position_BT = (seen_BT.long().cumsum(-1) - 1).clamp(min=0)
+            # The model finds positions of its own where it sees pictures, in three dimensions.
+            inputs = self._pictures(batch, ids_BT) or {"position_ids": (seen_BT.long().cumsum(-1) - 1).clamp(min=0)}
             with _sampling_mode(self.model):
-                output = self.model(ids_BT, attention_mask=seen_BT.long(), position_ids=position_BT, use_cache=False)
+                output = self.model(input_ids=ids_BT, attention_mask=seen_BT.long(), use_cache=False, **inputs)
             for text, logits_TV in zip(batch, output.logits, strict=True):
                 target = torch.tensor(text.target, device=ids_BT.device)
                 logp = logits_TV[-len(target) :].float().log_softmax(dim=-1)
@@ -105,13 +127,13 @@ class TransformersSampler:
 class _Drawer:
     """Logits processor that draws the token itself and leaves `generate` only that one to choose."""
 
-    def __init__(self, uniform_BT: Tensor, width: int, parameters: SamplingParameters) -> None:
-        self.uniform_BT, self.width, self.parameters = uniform_BT, width, parameters
+    def __init__(self, uniform_BT: Tensor, width: int, parameters: SamplingParameters, barred: int | None) -> None:
+        self.uniform_BT, self.width, self.parameters, self.barred = uniform_BT, width, parameters, barred
         self.logp: list[Tensor] = []
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         step = input_ids.shape[1] - self.width
-        ids_B, logp_B = draw(scores, self.uniform_BT[:, step], self.parameters)
+        ids_B, logp_B = draw(scores, self.uniform_BT[:, step], self.parameters, self.barred)
         self.logp.append(logp_B)
         return torch.full_like(scores, float("-inf")).scatter_(1, ids_B[:, None], 0.0)
 

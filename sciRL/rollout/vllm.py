@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from sciRL.errors import UserError
 from sciRL.models.loading import save_policy
 from sciRL.rollout.base import Completion, ForcedText, GenerationRequest, SamplingParameters
-from sciRL.rollout.sampling import check
+from sciRL.rollout.sampling import check, refuse_images
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -54,6 +54,7 @@ class VllmSampler:
 
     def generate(self, requests: Sequence[GenerationRequest], parameters: SamplingParameters) -> list[Completion]:
         """Return one completion per request, in the order of the requests."""
+        refuse_images(requests, "vllm")
         check(requests, parameters, None)
         if parameters.temperature not in (0, 1):
             raise UserError(f"temperature is {parameters.temperature}; the vLLM sampler allows 0 and 1")
@@ -76,6 +77,7 @@ class VllmSampler:
 
     def logp(self, forced: Sequence[ForcedText]) -> list[Tensor]:
         """Return the log-probabilities [len(target)] of each target after its prefix, teacher-forced."""
+        refuse_images(forced, "vllm")
         settings = self._vllm.SamplingParams(max_tokens=1, prompt_logprobs=0, detokenize=False)
         prompts = [{"prompt_token_ids": [*text.prefix, *text.target]} for text in forced]
         outputs = self._engine.generate(prompts, [settings] * len(prompts), use_tqdm=False)

@@ -37,3 +37,4 @@ ISOMETRIC = View("isometric", -45.0, math.degrees(math.atan(math.sqrt(0.5))))
 
 TOP = View("top", -90.0, 90.0)
 FRONT = View("front", -90.0, 0.0)
+RIGHT = View("right", 0.0, 0.0)

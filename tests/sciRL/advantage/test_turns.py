@@ -133,20 +133,22 @@ def test_discounted_sums_stay_inside_an_episode() -> None:
 
 
 @pytest.mark.parametrize("rebuilt", [False, True])
-def test_rewards_normalised_one_by_one_make_asking_cost_and_returns_do_not(rebuilt: bool) -> None:
-    """Two episodes are right; the longer one also earned more by its questions."""
+def test_two_levels_compare_verdicts_and_turns_at_their_place(rebuilt: bool) -> None:
+    episodes: list[Episode] = [(1.0, [(0.3, 2), (0.0, 1)]), (0.0, [(0.1, 2), (0.2, 3), (0.0, 1)])]
+    found = by_turn(make_batch(episodes, rebuilt), TurnConfig(method="turns").transform())
+    # Verdicts: +-0.7071. First questions: +-0.1 over sqrt(0.02 / 4); the second question is alone, the ends are equal.
+    assert found[0] == pytest.approx([2.1213, 0.7071], abs=1e-3)
+    assert found[1] == pytest.approx([-2.1213, -0.7071, -0.7071], abs=1e-3)
+    half = by_turn(make_batch(episodes, rebuilt), TurnConfig(method="turns", turn_weight=0.5).transform())
+    assert half[0] == pytest.approx([1.4142, 0.7071], abs=1e-3)
+    none = by_turn(make_batch(episodes, rebuilt), TurnConfig(method="turns", turn_weight=0.0).transform())
+    assert none[1] == pytest.approx([-0.7071] * 3, abs=1e-3)
+
+
+def test_an_average_question_more_costs_nothing_and_earns_nothing() -> None:
+    """Rewards normalised one by one and summed up, as IGPO has it, make a question below the mean cost something."""
     episodes: list[Episode] = [(1.0, [(0.1, 2), (0.0, 2)]), (1.0, [(0.1, 2), (0.1, 2), (0.1, 2), (0.0, 2)])]
-    one_by_one = by_turn(make_batch(episodes, rebuilt), TurnConfig(method="igpo").transform())
-    returns = by_turn(make_batch(episodes, rebuilt), TurnConfig(method="turns").transform())
+    one_by_one = by_turn(make_batch(episodes), TurnConfig(method="igpo").transform())
     assert one_by_one[0][0] > one_by_one[1][0]
-    assert returns[0][0] < returns[1][0]
-    # Returns are 1.1, 1.0, (1, 1) and 1.3, 1.2, 1.1, 1.0: means 1.2, 1.1, 1.05, 1 by place, sum of squares 0.0425.
-    unit = math.sqrt(0.0425 / 5)
-    assert returns[0] == pytest.approx([-0.1 / unit, -0.1 / unit], abs=1e-3)
-    assert returns[1] == pytest.approx([0.1 / unit, 0.1 / unit, 0.05 / unit, 0.0], abs=1e-3)
-
-
-def test_places_do_not_praise_what_comes_early() -> None:
-    """All episodes of a group are equal: nobody is better than the others anywhere."""
-    episodes: list[Episode] = [(1.0, [(0.3, 2), (0.2, 1), (0.0, 1)])] * 3
-    assert by_turn(make_batch(episodes), TurnConfig(method="turns").transform()) == [[0.0] * 3] * 3
+    found = by_turn(make_batch(episodes), TurnConfig(method="turns").transform())
+    assert [value for turns in found for value in turns] == pytest.approx([0.0] * 6, abs=1e-4)
