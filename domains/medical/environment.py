@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from domains.medical.answers import parse_turn
 from domains.medical.assessment import igpo_of_turns, promed_rewards, sig_of_turns
 from domains.medical.clinic import Clinic
 from domains.medical.consultation import Consultation
@@ -31,6 +32,8 @@ class ConsultationEpisode:
     def step(self, text: str) -> Reply:
         """Take one turn of the doctor; what it reads next is the patient's reply."""
         before = self.interview.record
+        if self.clinic.options.diagnosis == "belief" and (not self.interview.left or parse_turn(text).kind == "answer"):
+            text = BEGIN + most_probable(before, self.clinic)
         read = self.interview.step(text)
         record = self.interview.record
         turn = record.turns[-1]
@@ -71,6 +74,8 @@ class ConsultationEnvironment:
         self.max_turns = clinic.options.budget + 1
         if clinic.options.turn_reward != "none":
             clinic.need_belief(f"turn_reward={clinic.options.turn_reward}")
+        if clinic.options.diagnosis == "belief":
+            clinic.need_belief("diagnosis=belief")
 
     def reset(self, task: Task, seed: int) -> ConsultationEpisode:
         """Return the consultation of a task; nothing is drawn."""
@@ -81,6 +86,12 @@ class ConsultationEnvironment:
     def target(self, task: Task) -> tuple[str, str]:
         """Return how an answer begins, and the right one."""
         return BEGIN, answer_words(case_of(task), self.clinic.options.prompt_style == "compact")
+
+
+def most_probable(consultation: Consultation, clinic: Clinic) -> str:
+    """Return the label of the option that the clinic's belief finds most probable given what was learned."""
+    belief = clinic.need_belief("diagnosis=belief").option_logp(consultation.case, consultation.knowledge[-1:])
+    return consultation.case.labels[int(belief[0].argmax())]
 
 
 def answer_words(case: Case, compact: bool) -> str:

@@ -60,6 +60,10 @@ class MedicalOptions(BaseModel):
     """chat: rules, findings and options in plain language; compact: the findings alone, for models made from scratch
     on a dataset with a knowledge base, which answer with the name of a diagnosis."""
 
+    diagnosis: Literal["policy", "belief"] = "policy"
+    """Who names the diagnosis: the policy, or, when it answers or has no question left, the dataset's belief given what
+    was learned, so that only asking is judged."""
+
     teacher: Teacher = "dialogues"
     """Whose consultations are imitated: the dataset's searched dialogues, or questions chosen from the knowledge base
     by information gain (greedy) or at random, with the diagnosis that is most probable then."""

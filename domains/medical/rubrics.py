@@ -11,7 +11,8 @@ answer    a single answer turn: 1 for the right option
 question  a single first question: valid, atomic, new, naming no option
 ========  ============================================================================
 
-`outcome` and `thorough` judge records of whole consultations (see `record`).
+`outcome` and `thorough` judge records of whole consultations (see `record`); a thorough one passes when it is right,
+learned at least half of the weight, and asked questions of at least 0.9.
 """
 
 from __future__ import annotations
@@ -90,7 +91,11 @@ def make_rubric(clinic: Clinic, preset: str) -> Rubric:
         return Rubric(preset, [Stage(Outcome(clinic), 1.0)])
     if preset == "thorough":
         clinic.need_belief("rubric=thorough")
-        parts = [Stage(Outcome(clinic), 0.7), Stage(Learned(clinic), 0.15), Stage(Questions(clinic), 0.15)]
+        parts = [
+            Stage(Outcome(clinic), 0.7),
+            Stage(Learned(clinic), 0.15, threshold=0.5),
+            Stage(Questions(clinic), 0.15, threshold=0.9),
+        ]
         return Rubric(preset, parts)
     if preset == "answer":
         return Rubric(preset, [Stage(AnswerVerifier(), 1.0)])

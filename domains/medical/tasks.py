@@ -16,7 +16,7 @@ from sciRL.task import Message, Task
 
 def make_task(case: Case, split: str, budget: int = BUDGET, prompt: tuple[Message, ...] | None = None) -> Task:
     """Return the task of a case: its opening as prompt (unless another is given), the whole case as reference."""
-    metadata = {"split": split, "group": case.group, "case": case.id, "max_turns": budget + 1}
+    metadata = {"split": split, "group": case.group, "case": case.id, "row": case.id, "max_turns": budget + 1}
     return Task("medical", prompt or opening(case, budget), reference=case.to_dict(), metadata=metadata)
 
 

@@ -60,7 +60,8 @@ def judge_question(
     keys = set(matcher.match(question).keys)
     words = len(question.split())
     readable = question.rstrip().endswith("?") and words <= MOST_WORDS
-    taken = {key for earlier in asked for key in matcher.match(earlier).keys}
+    # A vague question, which asks for many things at once, has settled none of them.
+    taken = {key for earlier in asked for key in matcher.match(earlier).keys if len(matcher.match(earlier).keys) == 1}
     taken |= {key for key, fact in case.by_key.items() if fact.id in case.known_ids}
     wording = normalised(question)
     repeated = wording in {normalised(earlier) for earlier in asked}

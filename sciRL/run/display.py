@@ -42,13 +42,13 @@ class Display:
         self._interval_s = interval_s
         self._where = where
         self._live: Any = None
-        self._stage, self._total, self._first = "", 0, 0
+        self._stage, self._total, self._first, self._spent = "", 0, 0.0, 0.0
         self._began = self._printed = 0.0
 
     def begin(self, stage: str, total: int, done: int = 0) -> None:
         """Open a stage of `total` steps, `done` of which a resumed run has behind it."""
         self.end()
-        self._stage, self._total, self._first = stage, total, done
+        self._stage, self._total, self._first = stage, total, done / max(1, total)
         self._began, self._printed = time.monotonic(), -math.inf
         if self._stream.isatty():
             from rich.console import Console
@@ -59,8 +59,9 @@ class Display:
         else:
             self._print(f"{stage}: steps {done} to {total}; writing to {self._where}")
 
-    def update(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Show a finished step (counted from 1)."""
+    def update(self, step: int, metrics: Mapping[str, float], spent: float = 0.0) -> None:
+        """Show a finished step (counted from 1); `spent` is the share of a compute budget that is used up, if any."""
+        self._spent = spent
         if self._live is not None:
             self._live.update(self._panel(step, metrics))
             return
@@ -87,10 +88,10 @@ class Display:
         print(text, file=self._stream, flush=True)
 
     def _left(self, step: int) -> str:
-        done = step - self._first
-        if done <= 0:
+        reached = max(step / max(1, self._total), self._spent)
+        if reached <= self._first:
             return "?"
-        return duration((time.monotonic() - self._began) / done * max(0, self._total - step))
+        return duration((time.monotonic() - self._began) / (reached - self._first) * max(0.0, 1 - reached))
 
     def _panel(self, step: int, metrics: Mapping[str, float]) -> Any:
         from rich.console import Group

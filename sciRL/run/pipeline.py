@@ -229,13 +229,13 @@ class RunLoop:
         if self.main:
             self.display.begin(name, stage.steps, progress.stage_step)
         while progress.stage_step < stage.steps and algorithm.compute < budget:
-            self._step(name, stage, algorithm)
+            self._step(name, stage, algorithm, budget)
         if self.main:
             self.display.end()
         progress.compute[name] = algorithm.compute
         self._end_stage(name, algorithm)
 
-    def _step(self, name: str, stage: StageConfig, algorithm: Algorithm) -> None:
+    def _step(self, name: str, stage: StageConfig, algorithm: Algorithm, budget: float) -> None:
         progress, config = self.progress, self.config
         began = time.monotonic()
         before = algorithm.compute
@@ -251,7 +251,7 @@ class RunLoop:
         metrics[f"time/{self.family.rate}"] = (algorithm.compute - before) / max(seconds, 1e-9)
         if self.metrics is not None:
             self.metrics.write(progress.global_step, name, metrics)
-            self.display.update(progress.stage_step, metrics)
+            self.display.update(progress.stage_step, metrics, algorithm.compute / max(1.0, budget))
             self._log_samples(name, algorithm)
         last = progress.stage_step >= stage.steps
         if not last and (self.stop_asked or progress.stage_step % config.logging.checkpoint_every == 0):

@@ -334,3 +334,31 @@ def test_a_patient_that_times_out_stops_the_run_and_is_never_a_zero(
     asked = [record for record in records if '"patient": ""' in record.answer]
     assert asked
     assert {record.score.status for record in asked} == {Status.ERROR}
+
+
+def test_the_belief_names_the_diagnosis_where_the_options_say_so(folder: Path, case: Case) -> None:
+    options = COMPACT.model_copy(update={"diagnosis": "belief", "budget": 2})
+    clinic = make_clinic(folder, options)
+    wrong = next(option for option in case.options if option != case.answer_text)
+    keys = [fact.key for fact in case.facts if fact.id not in case.known_ids][:2]
+    ended = {}
+    for name, texts in {
+        "answers": [f"answer: {wrong}"],
+        "asks on": [*ask(case, *keys), "question: Do you have a cough?"],
+    }.items():
+        episode = ConsultationEnvironment(clinic).reset(make_task(case, "train", 2), 0)
+        replies = [episode.step(text) for text in texts]
+        assert [reply.done for reply in replies] == [False] * (len(texts) - 1) + [True]
+        assert len(episode.rewards()) == len(texts)
+        ended[name] = clinic.consultation(make_task(case, "train", 2), episode.record())
+    belief = NaiveBayesBelief(clinic.kb)  # type: ignore[arg-type]
+    for consultation in ended.values():
+        best = belief.option_logp(case, consultation.knowledge[-1:])[0].argmax()
+        assert consultation.choice == case.labels[best]
+    assert ended["asks on"].told == tuple((key,) for key in keys)
+
+
+def test_rows_are_known_by_their_case(folder: Path) -> None:
+    assert {task.metadata["row"] for task in DOMAIN.tasks(folder, "test", COMPACT)} == {
+        case.id for case in load_cases(folder, "test")
+    }
