@@ -19,11 +19,13 @@ from domains.medical.environment import ConsultationEnvironment, turn_rewards
 from domains.medical.interview import Interview
 from domains.medical.kb import KnowledgeBase, first_diseases, parse_kb
 from domains.medical.lessons import load_lessons
+from domains.medical.matching import kb_matcher
 from domains.medical.options import EndpointOptions, MedicalOptions
 from domains.medical.record import read_record, write_record
 from domains.medical.rows import load_cases
 from domains.medical.schema import Case
 from domains.medical.tasks import case_of, make_task
+from domains.medical.verifiers import judge_question
 from sciRL.errors import UserError
 from sciRL.run.pipeline import train
 from sciRL.run.results import load_arms
@@ -362,3 +364,12 @@ def test_rows_are_known_by_their_case(folder: Path) -> None:
     assert {task.metadata["row"] for task in DOMAIN.tasks(folder, "test", COMPACT)} == {
         case.id for case in load_cases(folder, "test")
     }
+
+
+def test_a_vague_question_settles_nothing(kb: KnowledgeBase, case: Case) -> None:
+    matcher = kb_matcher(kb)
+    vague, good = "Do you have pain?", kb.findings[kb.finding_index["pain_rlq"]].question
+    assert "pain_rlq" in matcher.match(vague).keys
+    assert len(matcher.match(vague).keys) > 1
+    assert judge_question(good, case, matcher, [vague]).new
+    assert not judge_question(good, case, matcher, [good]).new
