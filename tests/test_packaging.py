@@ -137,7 +137,7 @@ def test_every_key_of_the_configuration_page_has_a_sentence() -> None:
     assert [key for key, _, _, sentence in keys if len(sentence.split()) < 2 or not sentence.endswith(".")] == []
 
 
-@pytest.mark.parametrize("name", ["verifiers.md", "api.md"])
+@pytest.mark.parametrize("name", ["verifiers.md", "api.md", "conversations.md"])
 def test_python_of_the_page_runs(name: str, tmp_path: Path) -> None:
     blocks = re.findall(r"^```python\n(.*?)^```", read(f"docs/{name}"), re.MULTILINE | re.DOTALL)
     assert blocks

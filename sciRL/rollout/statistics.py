@@ -9,7 +9,10 @@ from sciRL.trajectory import RowStatus, TrajectoryBatch
 
 
 def batch_metrics(batch: TrajectoryBatch) -> dict[str, float]:
-    """Return reward, its parts, pass rate, statuses, lengths and the share of groups without spread."""
+    """Return reward, its parts, pass rate, statuses, lengths and the share of groups without spread.
+
+    Of conversations also the turns of a row, and what all its turns earned together.
+    """
     n = len(batch)
     scorable = batch.scorable
     outcome = batch.outcome[scorable]
@@ -26,4 +29,7 @@ def batch_metrics(batch: TrajectoryBatch) -> dict[str, float]:
     }
     for column, name in enumerate(batch.component_names):
         metrics[f"reward/part/{name}"] = float(batch.components[:, column].mean())
+    if batch.turns:
+        metrics["turns/mean"] = len(batch.turns["reward"]) / n
+        metrics["turns/reward"] = float(batch.turns["reward"].sum()) / n
     return metrics

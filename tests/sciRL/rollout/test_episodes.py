@@ -24,6 +24,7 @@ from sciRL.learning.optimizer import OptimizerConfig
 from sciRL.models.loading import ModelConfig, decode_completion, load_policy
 from sciRL.rollout.base import ForcedText, Request
 from sciRL.rollout.episodes import EpisodeRollout
+from sciRL.rollout.statistics import batch_metrics
 from sciRL.run.evaluation import evaluate_policy
 from sciRL.score import Status
 from sciRL.task import Message, Task
@@ -277,3 +278,6 @@ def test_turns_earn_what_the_episode_says_at_its_end() -> None:
     batch = collect(algorithm)
     assert len(batch.turns["reward"]) > 16
     assert batch.turns["reward"].tolist() == [float(turn + 1) for turn in batch.turns["turn"].tolist()]
+    metrics = batch_metrics(batch)
+    assert metrics["turns/mean"] == len(batch.turns["reward"]) / 16
+    assert metrics["turns/reward"] == pytest.approx(float(batch.turns["reward"].sum()) / 16)
