@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from domains.medical.kb import KnowledgeBase
-from domains.medical.schema import BoolArray, Case, Fact, IntArray, option_labels
+from domains.medical.schema import BoolArray, Case, IntArray, option_labels
 from sciRL.errors import UserError
 
 QUESTION = "Which diagnosis is the most likely?"
@@ -102,10 +102,7 @@ def case_of_findings(
         known: which findings the doctor is told about [F].
         options: rows of the diseases to choose from, the true one among them.
     """
-    facts = tuple(
-        Fact(finding.id, f"{finding.question} {'Yes' if value else 'No'}.", finding.id, bool(value))
-        for finding, value in zip(kb.findings, present, strict=True)
-    )
+    facts = tuple(absent_or_present[int(value)] for absent_or_present, value in zip(kb.facts, present, strict=True))
     return Case(
         id=identity,
         facts=facts,

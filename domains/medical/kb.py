@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from domains.medical.schema import FloatArray
+from domains.medical.schema import Fact, FloatArray
 from sciRL.errors import UserError
 
 EMBEDDED = Path(__file__).parent / "data" / "toy_kb.txt"
@@ -88,6 +88,17 @@ class KnowledgeBase:
             [[disease.causes.get(finding.id, 0.0) for finding in self.findings] for disease in self.diseases]
         )
         return 1 - (1 - own) * (1 - self.leak)
+
+    @cached_property
+    def facts(self) -> tuple[tuple[Fact, Fact], ...]:
+        """Each finding as the fact that it is absent and the fact that it is present [F]."""
+        return tuple(
+            (
+                Fact(finding.id, f"{finding.question} No.", finding.id, False),
+                Fact(finding.id, f"{finding.question} Yes.", finding.id, True),
+            )
+            for finding in self.findings
+        )
 
     @cached_property
     def leak(self) -> FloatArray:
