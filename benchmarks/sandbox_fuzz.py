@@ -3,12 +3,12 @@
     python benchmarks/sandbox_fuzz.py --minutes 10 [--scripts FOLDER]
     python benchmarks/sandbox_fuzz.py --minutes 20 --profile cad --scripts SHARED/cad
 
-The corpus is the table of hostile scripts in `tests/sciRL/verification/sandbox` and the programs of a folder: its Python
-files and the `code` of its JSON lines. With `--profile cad` the scripts run beside CadQuery and what they build is
-measured by the kernel, without the screen that refuses most of them before: the locks alone must hold. Mutations
-change bytes, swap, drop and repeat lines, replace tokens by tokens of other scripts, and splice two scripts. After
-every batch the canary folder, the processes and the shared memory of the machine must be as before. The first script
-(or batch) that breaks a rule ends the fuzz and is written to `--out`.
+The corpus is the table of hostile scripts in `tests/sciRL/verification/sandbox` and the programs of a folder: its
+Python files and the `code` of its JSON lines. With `--profile cad` the scripts run beside CadQuery and what they
+build is measured by the kernel, without the screen that refuses most of them before: the locks alone must hold.
+Mutations change bytes, swap, drop and repeat lines, replace tokens by tokens of other scripts, and splice two
+scripts. After every batch the canary folder, the processes and the shared memory of the machine must be as before.
+The first script (or batch) that breaks a rule ends the fuzz and is written to `--out`.
 """
 
 from __future__ import annotations

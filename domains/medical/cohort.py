@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from domains.medical.kb import KnowledgeBase
-from domains.medical.schema import BoolArray, Case, IntArray, option_labels
+from domains.medical.schema import BoolArray, Case, Fact, IntArray, option_labels
 from sciRL.errors import UserError
 
 QUESTION = "Which diagnosis is the most likely?"
