@@ -29,7 +29,7 @@ from sciRL.rollout.base import Request, SamplingParameters
 from sciRL.rollout.episodes import EpisodeRollout
 from sciRL.rollout.samplers import make_sampler
 from sciRL.run.randomness import seed_everything
-from sciRL.run.settings import RunConfig, for_domain
+from sciRL.run.settings import RunConfig, fill_likes, for_domain
 from sciRL.verification.pool import WorkerPool
 from sciRL.verification.runner import FailureMonitor
 
@@ -38,10 +38,12 @@ PARAMETERS = SamplingParameters(max_new_tokens=4)
 
 def fitted(steps: int) -> LanguageSetting:
     """Return the setting of the tiny recipe with its model fitted to the dialogues."""
-    config = load_config(for_domain(RunConfig, DOMAIN), DOMAIN.recipes / "tiny.yaml", [])
+    config = load_config(for_domain(RunConfig, DOMAIN), DOMAIN.recipes / "tiny.yaml", [], prepare=fill_likes)
     data, options = DOMAIN.default_data(), config.domain  # type: ignore[attr-defined]
     seed_everything(0)
-    policy = load_policy(config.model, DOMAIN.vocabulary(data, options).tokens)  # type: ignore[attr-defined]
+    vocabulary = DOMAIN.vocabulary(data, options)
+    assert vocabulary is not None
+    policy = load_policy(config.model, vocabulary.tokens)  # type: ignore[attr-defined]
     setting = LanguageSetting(
         DOMAIN, options, data, policy, WorkerPool(0), FailureMonitor(), ProcessGroup(), LanguageComputeConfig(), 0
     )
