@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -20,48 +21,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+from transformers import AutoModelForCausalLM
 
 from domains.medical import DOMAIN
 from sciRL.run.inference import evaluate
 
-CHATML = (
-    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
+TESTS = Path(__file__).resolve().parents[1] / "tests"
 BUDGET = 5
-
-
-def save_chat_model(folder: Path, texts: list[str]) -> int:
-    """Save a chat model of random weights with a tokenizer trained on the texts; return its number of parameters."""
-    backend = Tokenizer(models.BPE())
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    backend.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=2000,
-        special_tokens=["<|endoftext|>", "<|im_start|>", "<|im_end|>"],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    backend.train_from_iterator(texts, trainer)
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<|im_end|>", pad_token="<|endoftext|>")
-    tokenizer.chat_template = CHATML
-    torch.manual_seed(0)
-    config = Qwen2Config(
-        vocab_size=len(tokenizer) + 8,
-        hidden_size=128,
-        intermediate_size=256,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=4096,
-        eos_token_id=tokenizer.eos_token_id,
-    )
-    model = Qwen2ForCausalLM(config)
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return sum(parameter.numel() for parameter in model.parameters())
 
 
 def main() -> None:
@@ -72,11 +38,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "mediq_evaluation.json")
     args = parser.parse_args()
     torch.set_num_threads(1)
+    sys.path.insert(0, str(TESTS / "support"))
+    from chat_model import save_chat_model
+
     with tempfile.TemporaryDirectory() as scratch:
         dataset, model = Path(scratch) / "mediq", Path(scratch) / "model"
         built = DOMAIN.build(str(args.data), dataset, {"limit": str(args.limit)})
         print(f"read {built.read}, kept {built.kept}, dropped {built.dropped}, splits {built.splits}", flush=True)
-        parameters = save_chat_model(model, args.data.read_text(encoding="utf-8").splitlines()[:300])
+        save_chat_model(model, args.data.read_text(encoding="utf-8").splitlines()[:300], vocabulary=2000, hidden=128)
+        parameters = sum(weight.numel() for weight in AutoModelForCausalLM.from_pretrained(model).parameters())
         given = [f"domain.budget={BUDGET}", "evaluation.sampling.max_new_tokens=24", "compute.threads=1"]
         began, summaries, statuses = time.perf_counter(), {}, Counter[str]()
         for split, count in built.splits.items():

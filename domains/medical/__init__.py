@@ -51,8 +51,10 @@ class MedicalDomain(LanguageDomain):
     def tasks(self, data: Path, split: str, options: MedicalOptions) -> Sequence[Task]:
         """Return one task per case of a split, in file order."""
         from domains.medical.rows import load_cases
+        from domains.medical.tasks import make_task
 
-        return [self._task(case, split, data, options) for case in load_cases(data, split)]
+        clinic = make_clinic(data, options)
+        return [make_task(case, split, options.budget, clinic.opening(case)) for case in load_cases(data, split)]
 
     def demonstrations(self, data: Path, split: str, options: MedicalOptions, seed: int) -> Sequence[Demonstration]:
         """Return consultations to imitate: the dataset's dialogues, or questions chosen from its knowledge base."""
@@ -69,7 +71,7 @@ class MedicalDomain(LanguageDomain):
             lessons = ask_by_table(clinic.kb, tuple(cases.values()), teacher, options.budget, sure, seed)
         else:
             raise UserError(f"teacher={options.teacher} chooses questions from a knowledge base; {data} has none")
-        tasks = {name: self._task(case, split, data, options) for name, case in cases.items()}
+        tasks = {task.metadata["row"]: task for task in self.tasks(data, split, options)}
         return [demonstrate(tasks[lesson.case_id], cases[lesson.case_id], lesson, clinic) for lesson in lessons]
 
     def conversation(self, data: Path, options: MedicalOptions) -> ConsultationEnvironment | None:
@@ -91,7 +93,10 @@ class MedicalDomain(LanguageDomain):
 
         if options.prompt_style == "chat":
             return None
-        return Vocabulary(consultation_tokens(_need_kb(data, options), options.budget))
+        kb = make_clinic(data, options).kb
+        if kb is None:
+            raise UserError(f"prompt_style=compact needs a dataset with a knowledge base; {data} has none")
+        return Vocabulary(consultation_tokens(kb, options.budget))
 
     def default_data(self) -> Path:
         """Return the embedded dataset: patients drawn from the first 29 diseases of the embedded knowledge base."""
@@ -121,15 +126,6 @@ class MedicalDomain(LanguageDomain):
 
         return make_app(data, options, policy)
 
-    def _task(self, case: Any, split: str, data: Path, options: MedicalOptions) -> Task:
-        from domains.medical.prompts import compact_opening
-        from domains.medical.tasks import make_task
-
-        if options.prompt_style == "chat":
-            return make_task(case, split, options.budget)
-        everything = len(case.options) == len(_need_kb(data, options).diseases)
-        return make_task(case, split, options.budget, compact_opening(case, everything))
-
 
 @lru_cache(maxsize=16)
 def make_clinic(data: Path | None, options: MedicalOptions) -> Clinic:
@@ -137,13 +133,6 @@ def make_clinic(data: Path | None, options: MedicalOptions) -> Clinic:
     from domains.medical.clinic import Clinic
 
     return Clinic(data, options)
-
-
-def _need_kb(data: Path, options: MedicalOptions) -> Any:
-    kb = make_clinic(data, options).kb
-    if kb is None:
-        raise UserError(f"prompt_style=compact needs a dataset with a knowledge base; {data} has none")
-    return kb
 
 
 DOMAIN = MedicalDomain()

@@ -27,6 +27,9 @@ from domains.medical.schema import Case, normalised
 
 TurnKind: TypeAlias = Literal["question", "answer", "invalid"]
 
+BEGIN = "answer: "
+"""How an answer turn begins."""
+
 _MARKER = re.compile(r"(?<![^\W_])(question|answer)[ \t]{0,3}:", re.IGNORECASE)
 _LABELLED = re.compile(r"\(?([A-Za-z]{1,2})\)?(?:[.:)]?\s+|[.:)]\s*)(.+)", re.DOTALL)
 _LABEL = re.compile(r"\(?([A-Za-z]{1,2})\)?[.:)]?")

@@ -22,18 +22,20 @@ from typing import TypeVar
 from domains.medical.belief import NaiveBayesBelief, OptionBelief
 from domains.medical.consultation import Consultation
 from domains.medical.datasets import BAYES_FILE, load_bayes
+from domains.medical.interview import Interview
 from domains.medical.kb import KnowledgeBase
 from domains.medical.llm_patient import LanguagePatient
 from domains.medical.matching import QuestionMatcher, kb_matcher
 from domains.medical.options import EndpointOptions, MedicalOptions
 from domains.medical.patient import Noise, Patient, SimulatedPatient
+from domains.medical.prompts import compact_opening, opening
 from domains.medical.record import read_record
 from domains.medical.rows import folder_kb
 from domains.medical.schema import Case
 from domains.medical.shapley import case_weights
 from domains.medical.tasks import case_of
 from sciRL.errors import UserError
-from sciRL.task import Task
+from sciRL.task import Message, Task
 from sciRL.verification.chat_endpoint import ChatEndpoint
 
 Key = TypeVar("Key")
@@ -101,6 +103,24 @@ class Clinic:
                 f"{BAYES_FILE}; name a language model with belief_model, or use turn_reward=none and rubric=outcome"
             )
         return self.belief
+
+    def opening(self, case: Case) -> tuple[Message, ...]:
+        """Return what a policy reads first, in the style of the options."""
+        if self.options.prompt_style == "chat":
+            return opening(case, self.options.budget)
+        if self.kb is None:
+            raise UserError(f"prompt_style=compact needs a dataset with a knowledge base; {self.data} has none")
+        return compact_opening(case, len(case.options) == len(self.kb.diseases))
+
+    def interview(self, case: Case) -> Interview:
+        """Return a policy's consultation of a case, with whoever names the diagnosis by the options."""
+        diagnose = self.most_probable if self.options.diagnosis == "belief" else None
+        return Interview(case, self.patient, self.options.budget, diagnose)
+
+    def most_probable(self, consultation: Consultation) -> str:
+        """Return the label of the option that the belief finds most probable given what was learned."""
+        belief = self.need_belief("diagnosis=belief").option_logp(consultation.case, consultation.knowledge[-1:])
+        return consultation.case.labels[int(belief[0].argmax())]
 
     def weights(self, case: Case) -> dict[str, float]:
         """Return the Shapley weight of each fact that is not known at the start, by its id; they sum to 1."""

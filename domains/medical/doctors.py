@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+import yaml
 
 from domains.medical.cohort import cohort_of, disease_rows, finding_columns
 from domains.medical.consultation import Consultation
-from domains.medical.interview import REMINDER, Interview
+from domains.medical.interview import Interview, read_after
 from domains.medical.kb import KnowledgeBase
-from domains.medical.prompts import reply_text
 from domains.medical.questioning import POLICIES, STOP, Progress, normalise, seen_log_posterior
 from sciRL.errors import UserError
 from sciRL.seeding import request_seed
@@ -26,7 +26,7 @@ from sciRL.task import Message
 
 if TYPE_CHECKING:
     from sciRL.models.loading import LanguagePolicy
-    from sciRL.rollout.base import Sampler
+    from sciRL.rollout.base import Sampler, SamplingParameters
 
 GREEDY = "greedy information gain"
 KB_DOCTORS = tuple(name for name in POLICIES if name != "oracle")
@@ -34,6 +34,7 @@ KB_DOCTORS = tuple(name for name in POLICIES if name != "oracle")
 
 CONFIDENCE = 0.9
 MAX_NEW_TOKENS = 64
+"""Of a turn of a policy folder, which does not say how it was trained."""
 
 
 class Doctor(Protocol):
@@ -113,8 +114,7 @@ class ModelDoctor:
         sampler: draws from it.
         prompt: the messages that it reads first.
         seed: together with the number of the turn it fixes what is drawn.
-        max_new_tokens: most tokens of a turn.
-        temperature: of the draw; 0 is greedy.
+        parameters: how a turn is drawn.
     """
 
     def __init__(
@@ -122,17 +122,15 @@ class ModelDoctor:
         policy: LanguagePolicy,
         sampler: Sampler,
         prompt: Sequence[Message],
+        parameters: SamplingParameters,
         seed: int = 0,
-        max_new_tokens: int = MAX_NEW_TOKENS,
-        temperature: float = 1.0,
     ) -> None:
         from sciRL.models.loading import render_prompt
-        from sciRL.rollout.base import SamplingParameters
 
         self.policy = policy
         self.sampler = sampler
         self.seed = seed
-        self.parameters = SamplingParameters(max_new_tokens, temperature)
+        self.parameters = parameters
         self.ids = render_prompt(policy.tokenizer, prompt)
         self._written: list[str] = []
         self._ended = True
@@ -151,7 +149,7 @@ class ModelDoctor:
         if [turn.text for turn in consultation.turns] != self._written:
             raise ValueError("the turns of this consultation were not written by this doctor; begin with another one")
         if consultation.turns:
-            reply = _last_reply(consultation)
+            reply = read_after(consultation, len(consultation.turns) - 1)
             self.ids += continuation_ids(self.policy.tokenizer, reply, self._ended, self.policy.eos_ids)
         if len(self.ids) + self.parameters.max_new_tokens > self.policy.max_context:
             raise UserError(
@@ -165,8 +163,10 @@ class ModelDoctor:
         return self._written[-1]
 
 
-def load_model(folder: Path, vocabulary: Sequence[str] | None = None) -> tuple[LanguagePolicy, Sampler]:
-    """Load a policy folder, or a run folder's final policy, with a sampler that draws from it.
+def load_model(
+    folder: Path, vocabulary: Sequence[str] | None = None
+) -> tuple[LanguagePolicy, Sampler, SamplingParameters]:
+    """Load a policy folder, or a run folder's final policy, with a sampler and how the run's evaluation draws.
 
     Args:
         folder: where the policy is.
@@ -175,22 +175,19 @@ def load_model(folder: Path, vocabulary: Sequence[str] | None = None) -> tuple[L
     Raises:
         UserError: the folder holds no language model, or one that was made for other texts.
     """
+    from sciRL.algorithms.setting import SamplingConfig
     from sciRL.models.loading import ModelConfig, load_policy
     from sciRL.rollout.samplers import make_sampler
 
+    sampling = SamplingConfig(max_new_tokens=MAX_NEW_TOKENS)
     if not folder.is_dir():
         raise UserError(f"policy {folder}: no such folder; give a run folder or a model folder")
     if (folder / "manifest.json").is_file():
         if not (folder / "policy").is_dir():
             raise UserError(f"run {folder} has no policy yet: it has not finished")
+        settings = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+        sampling = SamplingConfig(**settings["evaluation"]["sampling"])
         folder = folder / "policy"
     policy = load_policy(ModelConfig(path=str(folder.resolve())), vocabulary)
     policy.model.eval()
-    return policy, make_sampler("auto", policy)
-
-
-def _last_reply(consultation: Consultation) -> str:
-    """Return what the doctor reads after its last turn, as the interview says it."""
-    turn = consultation.turns[-1]
-    words = REMINDER if turn.reply is None else turn.reply.text
-    return reply_text(words, consultation.budget - len(consultation.asking))
+    return policy, make_sampler("auto", policy), sampling.parameters()

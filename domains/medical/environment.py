@@ -7,19 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from domains.medical.answers import parse_turn
+from domains.medical.answers import BEGIN
 from domains.medical.assessment import igpo_of_turns, promed_rewards, sig_of_turns
 from domains.medical.clinic import Clinic
 from domains.medical.consultation import Consultation
 from domains.medical.interview import Interview
+from domains.medical.options import MedicalOptions
 from domains.medical.record import write_record
 from domains.medical.schema import Case, normalised
 from domains.medical.tasks import case_of
 from sciRL.environments.conversation import Reply
 from sciRL.score import Status
 from sciRL.task import Task
-
-BEGIN = "answer: "
 
 
 class ConsultationEpisode:
@@ -32,8 +31,6 @@ class ConsultationEpisode:
     def step(self, text: str) -> Reply:
         """Take one turn of the doctor; what it reads next is the patient's reply."""
         before = self.interview.record
-        if self.clinic.options.diagnosis == "belief" and (not self.interview.left or parse_turn(text).kind == "answer"):
-            text = BEGIN + most_probable(before, self.clinic)
         read = self.interview.step(text)
         record = self.interview.record
         turn = record.turns[-1]
@@ -79,24 +76,17 @@ class ConsultationEnvironment:
 
     def reset(self, task: Task, seed: int) -> ConsultationEpisode:
         """Return the consultation of a task; nothing is drawn."""
-        return ConsultationEpisode(
-            Interview(case_of(task), self.clinic.patient, self.clinic.options.budget), self.clinic
-        )
+        return ConsultationEpisode(self.clinic.interview(case_of(task)), self.clinic)
 
     def target(self, task: Task) -> tuple[str, str]:
         """Return how an answer begins, and the right one."""
-        return BEGIN, answer_words(case_of(task), self.clinic.options.prompt_style == "compact")
+        case = case_of(task)
+        return BEGIN, answer_words(case, case.answer, self.clinic.options)
 
 
-def most_probable(consultation: Consultation, clinic: Clinic) -> str:
-    """Return the label of the option that the clinic's belief finds most probable given what was learned."""
-    belief = clinic.need_belief("diagnosis=belief").option_logp(consultation.case, consultation.knowledge[-1:])
-    return consultation.case.labels[int(belief[0].argmax())]
-
-
-def answer_words(case: Case, compact: bool) -> str:
-    """Return how the right option is named: by its label, or where labels are not shown by its text."""
-    return case.answer_text if compact else case.answer
+def answer_words(case: Case, label: str, options: MedicalOptions) -> str:
+    """Return how an option is named: by its label, or in compact prompts, which show no labels, by its text."""
+    return case.options[case.labels.index(label)] if options.prompt_style == "compact" else label
 
 
 def turn_rewards(consultation: Consultation, clinic: Clinic) -> list[float]:

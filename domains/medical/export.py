@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from domains.medical.consultation import Consultation
-from domains.medical.interview import BUDGET, REMINDER
-from domains.medical.prompts import reply_text
+from domains.medical.dialogues import messages
+from domains.medical.interview import BUDGET
 from domains.medical.record import read_record
 from domains.medical.schema import Case
 from domains.medical.tasks import case_of
@@ -71,16 +71,6 @@ def as_chat(record: Record, case: Case, consultation: Consultation | None) -> di
         "score": score.value,
         "status": score.status.value,
     }
-
-
-def messages(consultation: Consultation) -> Iterator[Message]:
-    """Yield the doctor's turns as an assistant's messages and what was read after each as a user's."""
-    left = consultation.budget
-    for number, turn in enumerate(consultation.turns, start=1):
-        yield {"role": "assistant", "content": turn.text}
-        left -= 1
-        if number < len(consultation.turns) or not consultation.done:
-            yield {"role": "user", "content": reply_text(REMINDER if turn.reply is None else turn.reply.text, left)}
 
 
 def _chosen(consultation: Consultation | None) -> str | None:

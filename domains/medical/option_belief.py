@@ -14,13 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from domains.medical.answers import BEGIN
 from domains.medical.belief import log_softmax
 from domains.medical.prompts import belief_messages
 from domains.medical.schema import BoolArray, Case, FloatArray
 from sciRL.errors import UserError
 from sciRL.models.loading import LanguagePolicy, ModelConfig, load_policy, render_prompt
-
-BEGIN = "answer: "
 
 
 @dataclass(frozen=True)

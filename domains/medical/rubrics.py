@@ -17,6 +17,7 @@ learned at least half of the weight, and asked questions of at least 0.9.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import replace
 
 from domains.medical.assessment import budget_score, outcome, question_score, sig_score
@@ -45,9 +46,9 @@ class ConsultationVerifier(PerItemVerifier):
             return Score.malformed(str(error), code="E_RECORD")
         return self.judge(consultation)
 
+    @abstractmethod
     def judge(self, consultation: Consultation) -> Score:
         """Return the score of a consultation."""
-        raise NotImplementedError
 
 
 class Outcome(ConsultationVerifier):

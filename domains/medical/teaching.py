@@ -9,9 +9,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from domains.medical.answers import BEGIN
 from domains.medical.clinic import Clinic
 from domains.medical.cohort import cohort_of
-from domains.medical.environment import BEGIN
+from domains.medical.environment import answer_words
 from domains.medical.interview import Interview
 from domains.medical.kb import KnowledgeBase
 from domains.medical.lessons import Lesson
@@ -72,5 +73,4 @@ def demonstrate(task: Task, case: Case, lesson: Lesson, clinic: Clinic) -> Demon
     interview = Interview(case, SimulatedPatient(clinic.matcher), budget)
     turns = [f"question: {kb.findings[kb.finding_index[name]].question}" for name in lesson.asked]
     earlier = tuple((turn, interview.step(turn)) for turn in turns)
-    option = case.options[case.labels.index(lesson.answer)]
-    return Demonstration(task, BEGIN + (option if clinic.options.prompt_style == "compact" else lesson.answer), earlier)
+    return Demonstration(task, BEGIN + answer_words(case, lesson.answer, clinic.options), earlier)

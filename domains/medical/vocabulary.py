@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import string
 
-from domains.medical.environment import BEGIN
+from domains.medical.answers import BEGIN
 from domains.medical.interview import REMINDER
 from domains.medical.kb import KnowledgeBase
 from domains.medical.patient import CANNOT_ANSWER, DONT_KNOW, ONE_AT_A_TIME

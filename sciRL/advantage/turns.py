@@ -7,18 +7,20 @@
 | method | credit | normalise | baseline | scale | paper |
 | --- | --- | --- | --- | --- | --- |
 | outcome | return | returns | sequence | std | GRPO over whole episodes, arXiv 2402.03300 |
-| turns | own + outcome | both | place | std | two levels as in GiGPO, arXiv 2505.10978; see below |
 | igpo | return | rewards | turn | std | IGPO, arXiv 2510.14967 |
 | promed | own | rewards | token | none | ProMed, arXiv 2508.13514 |
 
 The baseline counts every episode once ("sequence": the mean over episodes of an episode's mean), every turn once
-("turn"), or every token once ("token", so that long turns weigh more). "place" has two levels: the outcome is compared
-across the group's episodes, as GRPO does, and a turn's own reward with those of the group's other n-th turns (of the
-last turns, if it is its episode's last one), A = z(outcome) + turn_weight z(own). Sums of rewards would teach how many
-turns to take: one more question always earns something, or always costs something once a mean is taken off.
+("turn"), or every token once ("token", so that long turns weigh more). A group without spread has advantage exactly 0.
+Rows of one episode (rebuilt contexts) are one episode here: `rows["trajectory"]` says which belong together.
 
-A group without spread has advantage exactly 0. Rows of one episode (rebuilt contexts) are one episode here:
-`rows["trajectory"]` says which belong together.
+Sums of rewards teach how many turns to take: one more question always earns something, or always costs something once a
+mean is taken off. `TwoLevelAdvantage` (method `turns`) therefore compares outcomes across the group's episodes and a
+turn's own reward with those of the group's other n-th turns:
+
+    A = outcome_weight z(outcome) + turn_weight z(own)
+
+The levels are GiGPO's (arXiv 2505.10978), which compares turns taken in equal states where we compare equal places.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ from torch import Tensor
 from sciRL.advantage.base import AdvantageContext
 from sciRL.trajectory import TrajectoryBatch
 
-Baseline: TypeAlias = Literal["sequence", "turn", "token", "place"]
+Baseline: TypeAlias = Literal["sequence", "turn", "token"]
 Credit: TypeAlias = Literal["return", "own"]
 EPSILON = 1e-6
 
@@ -41,15 +43,16 @@ EPSILON = 1e-6
 class TurnTable:
     """The turns of a batch in order of episode and turn.
 
-    Of each: row, turn, episode, group, reward (the last turn's with the outcome), its episode's outcome, tokens.
+    Of each: row, turn, episode, group, own reward, its episode's outcome, whether it is its episode's last, tokens.
     """
 
     row: Tensor
     turn: Tensor
     episode: Tensor
     group: Tensor
-    reward: Tensor
+    own: Tensor
     outcome: Tensor
+    last: Tensor
     tokens: Tensor
 
 
@@ -85,26 +88,16 @@ class TurnAdvantage:
 
     def apply(self, batch: TrajectoryBatch, context: AdvantageContext) -> dict[str, Tensor]:
         """Return the token column `advantage`; tokens that the policy did not write get 0."""
-        table = turn_table(batch, self.turn_weight, self.outcome_weight)
-        values = table.reward
-        if self.baseline == "place":
-            values = self._by_place(table)
-        elif self.credit == "return" and self.normalise_returns:
+        table = turn_table(batch)
+        values = self.turn_weight * table.own
+        values = torch.where(table.last, values + self.outcome_weight * table.outcome, values)
+        if self.credit == "return" and self.normalise_returns:
             values = self._normalised(table, discounted(values, table.episode, self.gamma))
         else:
             values = self._normalised(table, values)
             if self.credit == "return":
                 values = discounted(values, table.episode, self.gamma)
-        advantage = torch.zeros(batch.n_tokens)
-        by_turn = {
-            (int(row), int(turn)): index for index, (row, turn) in enumerate(zip(table.row, table.turn, strict=True))
-        }
-        rows, turns = batch.row_of_token.tolist(), batch.turn.tolist()
-        for position in batch.action.nonzero().flatten().tolist():
-            index = by_turn.get((rows[position], turns[position]))
-            if index is not None:
-                advantage[position] = values[index]
-        return {"advantage": advantage * (batch.weight > 0)}
+        return {"advantage": over_tokens(batch, table, values)}
 
     def _normalised(self, table: TurnTable, values: Tensor) -> Tensor:
         out = torch.zeros_like(values)
@@ -122,35 +115,6 @@ class TurnAdvantage:
             out[inside] = deviation
         return out
 
-    def _by_place(self, table: TurnTable) -> Tensor:
-        """Return the episode's outcome compared across the group plus each turn's reward compared at its place."""
-        out = torch.zeros_like(table.reward)
-        last = torch.ones(len(out), dtype=torch.bool)
-        last[:-1] = table.episode[1:] != table.episode[:-1]
-        own = torch.where(last, table.reward - table.outcome, table.reward)
-        # What ends an episode has a place of its own: an answer is no bad question.
-        place = torch.where(last, -1, _places(table.episode))
-        for group in table.group.unique():
-            inside = (table.group == group).nonzero().flatten()
-            ends = inside[last[inside]]
-            verdict = dict(zip(table.episode[ends].tolist(), self._verdicts(table.outcome[ends]), strict=True))
-            deviation = own[inside].clone()
-            for number in place[inside].unique():
-                same = place[inside] == number
-                deviation[same] -= deviation[same].mean()
-            if self.divide_by_std:
-                spread = (deviation.square().sum() / max(1, len(inside) - 1)).sqrt()
-                deviation = self.turn_weight * deviation / (spread + EPSILON)
-            out[inside] = deviation + torch.stack([verdict[episode] for episode in table.episode[inside].tolist()])
-        return out
-
-    def _verdicts(self, outcome: Tensor) -> Tensor:
-        deviation = outcome - outcome.mean()
-        if self.divide_by_std and len(outcome) > 1:
-            spread = (deviation.square().sum() / (len(outcome) - 1)).sqrt()
-            deviation = self.outcome_weight * deviation / (spread + EPSILON)
-        return deviation
-
     def _weights(self, table: TurnTable, inside: Tensor) -> Tensor:
         """Return how much each turn counts: 1, its tokens, or its share of its episode."""
         if self.baseline == "turn":
@@ -162,7 +126,63 @@ class TurnAdvantage:
         return 1.0 / size[episode]
 
 
-def turn_table(batch: TrajectoryBatch, turn_weight: float = 1.0, outcome_weight: float = 1.0) -> TurnTable:
+class TwoLevelAdvantage:
+    """Advantages on two levels: the episode's outcome, and each turn's own reward at its place in the episode.
+
+    The turn that ends an episode is compared with the group's other last turns: an answer is no bad question.
+
+    Args:
+        turn_weight, outcome_weight: weights of the two levels, each divided by its standard deviation in the group.
+    """
+
+    reads: ClassVar[frozenset[str]] = TurnAdvantage.reads
+    writes: ClassVar[frozenset[str]] = TurnAdvantage.writes
+    needs: frozenset[str] = frozenset()
+
+    def __init__(self, turn_weight: float = 1.0, outcome_weight: float = 1.0) -> None:
+        self.turn_weight, self.outcome_weight = turn_weight, outcome_weight
+
+    def apply(self, batch: TrajectoryBatch, context: AdvantageContext) -> dict[str, Tensor]:
+        """Return the token column `advantage`; tokens that the policy did not write get 0."""
+        table = turn_table(batch)
+        place = torch.where(table.last, -1, _places(table.episode))
+        values = torch.zeros_like(table.own)
+        for group in table.group.unique():
+            inside = (table.group == group).nonzero().flatten()
+            episode, outcome = table.episode[inside], table.outcome[inside]
+            ends = table.last[inside]
+            verdict = torch.zeros(int(episode.max()) + 1)
+            verdict[episode[ends]] = _standardised(outcome[ends] - outcome[ends].mean())
+            deviation = table.own[inside].clone()
+            for number in place[inside].unique():
+                same = place[inside] == number
+                deviation[same] -= deviation[same].mean()
+            own = _standardised(deviation)
+            values[inside] = self.outcome_weight * verdict[episode] + self.turn_weight * own
+        return {"advantage": over_tokens(batch, table, values)}
+
+
+def _standardised(deviation: Tensor) -> Tensor:
+    """Return deviations from a mean over their sample standard deviation."""
+    spread = (deviation.square().sum() / max(1, len(deviation) - 1)).sqrt()
+    return deviation / (spread + EPSILON)
+
+
+def over_tokens(batch: TrajectoryBatch, table: TurnTable, values: Tensor) -> Tensor:
+    """Return a value of each turn as a column over tokens [S]; tokens that the policy did not write get 0."""
+    advantage = torch.zeros(batch.n_tokens)
+    by_turn = {
+        (int(row), int(turn)): index for index, (row, turn) in enumerate(zip(table.row, table.turn, strict=True))
+    }
+    rows, turns = batch.row_of_token.tolist(), batch.turn.tolist()
+    for position in batch.action.nonzero().flatten().tolist():
+        index = by_turn.get((rows[position], turns[position]))
+        if index is not None:
+            advantage[position] = values[index]
+    return advantage * (batch.weight > 0)
+
+
+def turn_table(batch: TrajectoryBatch) -> TurnTable:
     """Return the turns of all scorable episodes with their rewards; the outcome is earned by an episode's last turn."""
     names = batch.rows.get("trajectory", list(range(len(batch))))
     numbers = {name: index for index, name in enumerate(dict.fromkeys(names))}
@@ -171,16 +191,14 @@ def turn_table(batch: TrajectoryBatch, turn_weight: float = 1.0, outcome_weight:
     kept = batch.scorable[row]
     order = sorted(kept.nonzero().flatten().tolist(), key=lambda i: (int(episode_N[row[i]]), int(turn[i])))
     row, turn = row[order], turn[order]
-    episode, reward = episode_N[row], turn_weight * batch.turns["reward"][order].float()
+    episode, own = episode_N[row], batch.turns["reward"][order].float()
     last = torch.ones(len(order), dtype=torch.bool)
     last[:-1] = episode[1:] != episode[:-1]
-    outcome = outcome_weight * batch.outcome[row]
-    reward = torch.where(last, reward + outcome, reward)
     stride = int(batch.turn.max()) + 1 if batch.n_tokens else 1
     counts = torch.zeros(len(batch) * stride).index_add_(
         0, batch.row_of_token * stride + batch.turn.long(), batch.action.float()
     )
-    return TurnTable(row, turn, episode, batch.group[row], reward, outcome, counts[row * stride + turn])
+    return TurnTable(row, turn, episode, batch.group[row], own, batch.outcome[row], last, counts[row * stride + turn])
 
 
 def _places(episode: Tensor) -> Tensor:

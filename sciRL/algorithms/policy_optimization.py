@@ -28,7 +28,7 @@ from sciRL.advantage.base import AdvantageContext, AdvantageTransform, apply_tra
 from sciRL.advantage.group import Estimator, GroupAdvantage
 from sciRL.advantage.returns import GeneralisedAdvantage, ReturnToGo
 from sciRL.advantage.shaping import KlReward, OverlongFilter, ShuffledOutcome, SoftOverlong
-from sciRL.advantage.turns import TurnAdvantage
+from sciRL.advantage.turns import TurnAdvantage, TwoLevelAdvantage
 from sciRL.algorithms.base import Metrics
 from sciRL.algorithms.setting import LanguageSetting, SamplingConfig
 from sciRL.errors import UserError
@@ -99,14 +99,20 @@ class TurnConfig(BaseModel):
     outcome_weight: float = Field(1.0, ge=0)
     """Weight of the verdict on the episode."""
 
-    def transform(self) -> TurnAdvantage:
+    @model_validator(mode="after")
+    def _check(self) -> TurnConfig:
+        if self.gamma != 1 and self.method in ("turns", "promed"):
+            raise ValueError(f"gamma is {self.gamma}, but method {self.method} sums up no returns; allowed there: 1")
+        return self
+
+    def transform(self) -> TurnAdvantage | TwoLevelAdvantage:
         """Return the advantage of the method."""
         if self.method == "outcome":
             return TurnAdvantage("return", True, "sequence", True, self.gamma, 0.0, self.outcome_weight)
         if self.method == "promed":
             return TurnAdvantage("own", False, "token", False, 1.0, self.turn_weight, self.outcome_weight)
         if self.method == "turns":
-            return TurnAdvantage("return", True, "place", True, self.gamma, self.turn_weight, self.outcome_weight)
+            return TwoLevelAdvantage(self.turn_weight, self.outcome_weight)
         return TurnAdvantage("return", False, "turn", True, self.gamma, self.turn_weight, self.outcome_weight)
 
 

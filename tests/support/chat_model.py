@@ -15,7 +15,7 @@ CHATML = (
 )
 
 
-def save_chat_model(folder: Path, texts: Sequence[str], vocabulary: int = 600, max_length: int = 4096) -> Path:
+def save_chat_model(folder: Path, texts: Sequence[str], vocabulary: int = 600, hidden: int = 32) -> Path:
     """Save the model and its tokenizer in a folder as `save_pretrained` does, and return the folder."""
     backend = Tokenizer(models.BPE())
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -32,12 +32,12 @@ def save_chat_model(folder: Path, texts: Sequence[str], vocabulary: int = 600, m
     torch.manual_seed(0)
     config = Qwen2Config(
         vocab_size=len(tokenizer) + 8,
-        hidden_size=32,
-        intermediate_size=64,
+        hidden_size=hidden,
+        intermediate_size=2 * hidden,
         num_hidden_layers=2,
         num_attention_heads=2,
         num_key_value_heads=1,
-        max_position_embeddings=max_length,
+        max_position_embeddings=4096,
         eos_token_id=tokenizer.eos_token_id,
     )
     Qwen2ForCausalLM(config).save_pretrained(folder)

@@ -128,7 +128,7 @@ def make_app(data: Path, options: MedicalOptions, policy: Path | None) -> FastAP
                 "doctors": practice.doctors,
                 "suggestions": practice.suggestions,
                 "budget": options.budget,
-                "believes": practice.belief is not None,
+                "believes": practice.clinic.belief is not None,
                 "longest": LONGEST_TEXT,
             }
 

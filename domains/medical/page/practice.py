@@ -5,26 +5,23 @@ Research software, not medical advice.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from domains.medical import make_clinic
-from domains.medical.belief import OptionBelief
 from domains.medical.doctors import KB_DOCTORS, Doctor, KbDoctor, ModelDoctor, load_model
+from domains.medical.interview import Interview
 from domains.medical.options import MedicalOptions
-from domains.medical.prompts import compact_opening, opening
 from domains.medical.rows import load_cases
 from domains.medical.schema import Case
 from domains.medical.vocabulary import consultation_tokens
 from sciRL.errors import UserError
 from sciRL.seeding import request_seed
-from sciRL.task import Message
 
 if TYPE_CHECKING:
     from sciRL.models.loading import LanguagePolicy
-    from sciRL.rollout.base import Sampler
+    from sciRL.rollout.base import Sampler, SamplingParameters
 
 SPLIT = "test"
 PERSON = "me"
@@ -51,16 +48,10 @@ class Practice:
             raise UserError(f"{data}: the split {SPLIT!r} is empty; the page shows held-out patients only")
         if options.prompt_style == "compact" and self.clinic.kb is None:
             raise UserError(f"prompt_style=compact needs a dataset with a knowledge base; {data} has none")
-        self._model: tuple[LanguagePolicy, Sampler] | None = None
+        self._model: tuple[LanguagePolicy, Sampler, SamplingParameters] | None = None
         if policy is not None:
             kb = self.clinic.kb
             self._model = load_model(policy, None if kb is None else consultation_tokens(kb, options.budget))
-
-    @cached_property
-    def belief(self) -> OptionBelief | None:
-        """What values every option, where anything does."""
-        # Each of the beliefs that a clinic knows is one over all options.
-        return self.clinic.belief
 
     @cached_property
     def doctors(self) -> tuple[str, ...]:
@@ -78,13 +69,14 @@ class Practice:
         if name not in self.doctors:
             raise UserError(f"doctor {name!r}; allowed are {', '.join(self.doctors)}")
         if name == TRAINED and self._model is not None:
-            return ModelDoctor(*self._model, self._prompt(case), seed=request_seed(0, case.id))
+            policy, sampler, parameters = self._model
+            return ModelDoctor(policy, sampler, self.clinic.opening(case), parameters, request_seed(0, case.id))
         if name == PERSON or self.clinic.kb is None:
             return None
         return KbDoctor(self.clinic.kb, name, self.options.confidence)
 
-    def _prompt(self, case: Case) -> Sequence[Message]:
-        """Return what a policy reads first, as in training by the same options."""
-        if self.options.prompt_style == "chat" or self.clinic.kb is None:
-            return opening(case, self.options.budget)
-        return compact_opening(case, len(case.options) == len(self.clinic.kb.diseases))
+    def interview(self, name: str, case: Case) -> Interview:
+        """Return a consultation of a case; a trained policy has whoever named the diagnosis in its training name it."""
+        if name == TRAINED:
+            return self.clinic.interview(case)
+        return Interview(case, self.clinic.patient, self.options.budget)

@@ -39,7 +39,7 @@ def review(practice: Practice, record: Consultation, beliefs: Sequence[FloatArra
         "red_flags": None,
         "greedy": None,
     }
-    if practice.belief is not None:
+    if practice.clinic.belief is not None:
         weights = practice.clinic.weights(case)
         found["learned"] = sum(sig_of_turns(record, weights))
         found["missed"] = _missed(record, weights)

@@ -66,7 +66,7 @@ class Session:
         number = self._number(patient)
         case = self.practice.cases[number - 1]
         chosen = self.practice.doctor(doctor, case)
-        interview = Interview(case, self.practice.clinic.patient, self.practice.options.budget)
+        interview = self.practice.interview(doctor, case)
         self.encounter = Encounter(number, doctor, chosen, interview, [], [])
         self._believe(self.encounter)
 
@@ -149,9 +149,11 @@ class Session:
         return tuple(marks)
 
     def _believe(self, encounter: Encounter) -> None:
-        if self.practice.belief is not None:
+        if self.practice.clinic.belief is not None:
             record = encounter.interview.record
-            encounter.beliefs.append(np.exp(self.practice.belief.option_logp(record.case, record.knowledge[-1:])[0]))
+            encounter.beliefs.append(
+                np.exp(self.practice.clinic.belief.option_logp(record.case, record.knowledge[-1:])[0])
+            )
 
 
 class Sessions:

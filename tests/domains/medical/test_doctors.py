@@ -141,7 +141,7 @@ def test_a_model_reads_and_writes_the_ids_of_a_rollout(kb: KnowledgeBase, policy
         (episode,) = rollout.play(
             [Request(make_task(case, "test", 3, prompt), 1)], 0, SamplingParameters(12), "evaluation"
         )
-    doctor = ModelDoctor(policy, sampler, prompt, seed=episode.seed, max_new_tokens=12)
+    doctor = ModelDoctor(policy, sampler, prompt, SamplingParameters(12), episode.seed)
     record = play(Interview(case, clinic.patient, 3), doctor)
     assert len(record.turns) == len(episode.replies) > 1
     assert doctor.ids == episode.rows[-1].ids
@@ -151,7 +151,7 @@ def test_a_model_reads_and_writes_the_ids_of_a_rollout(kb: KnowledgeBase, policy
 
 def test_a_full_context_is_an_error(kb: KnowledgeBase, policy: LanguagePolicy) -> None:
     case = make_case(kb, 0, 0)
-    doctor = ModelDoctor(policy, make_sampler("auto", policy), compact_opening(case, True), max_new_tokens=60)
+    doctor = ModelDoctor(policy, make_sampler("auto", policy), compact_opening(case, True), SamplingParameters(60))
     with pytest.raises(UserError, match=r"context of 200 tokens is full after [1-4] turns"):
         play(Interview(case, SimulatedPatient(kb_matcher(kb)), 10), doctor)
 
@@ -165,9 +165,11 @@ def test_run_and_policy_folders_are_loaded(policy: LanguagePolicy, tmp_path: Pat
     with pytest.raises(UserError, match="has no policy yet"):
         load_model(run)
     save_policy(policy.model, policy.tokenizer, run / "policy")
-    for folder in (run, run / "policy"):
-        loaded, _ = load_model(folder)
+    (run / "config.yaml").write_text("evaluation: {sampling: {max_new_tokens: 4, temperature: 0.5}}")
+    for folder, drawn in ((run, (4, 0.5)), (run / "policy", (64, 1.0))):
+        loaded, _, sampling = load_model(folder)
         assert loaded.eos_ids == policy.eos_ids
         assert len(loaded.tokenizer) == len(policy.tokenizer)
+        assert (sampling.max_new_tokens, sampling.temperature) == drawn
     with pytest.raises(UserError, match=r"its vocabulary lacks 1 of the domain's 1 tokens \('Li'\)"):
         load_model(run, ["Li"])

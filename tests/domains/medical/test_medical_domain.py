@@ -373,3 +373,21 @@ def test_a_vague_question_settles_nothing(kb: KnowledgeBase, case: Case) -> None
     assert len(matcher.match(vague).keys) > 1
     assert judge_question(good, case, matcher, [vague]).new
     assert not judge_question(good, case, matcher, [good]).new
+
+
+def test_a_watched_policy_is_diagnosed_for_as_in_its_training_and_a_person_is_not(folder: Path) -> None:
+    """The page lets the belief answer where the options say so, but never in a person's place."""
+    pytest.importorskip("fastapi")
+    from domains.medical.page.practice import PERSON, TRAINED, Practice
+
+    options = COMPACT.model_copy(update={"diagnosis": "belief"})
+    practice = Practice(folder, options, None)
+    case = practice.cases[0]
+    worst = min(zip(practice.clinic.belief.option_logp(case, case.known[None])[0], case.labels, strict=True))[1]  # type: ignore[union-attr]
+    chosen = {}
+    for name in (PERSON, TRAINED):
+        interview = practice.interview(name, case)
+        interview.step(f"answer: {worst}")
+        chosen[name] = interview.record.choice
+    assert chosen[PERSON] == worst
+    assert chosen[TRAINED] == practice.clinic.most_probable(interview.record) != worst

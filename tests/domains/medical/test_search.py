@@ -12,7 +12,7 @@ import pytest
 from domains.medical.belief import NaiveBayesBelief
 from domains.medical.cohort import make_case
 from domains.medical.consultation import Consultation
-from domains.medical.dialogues import export_dialogues, is_exemplary
+from domains.medical.dialogues import is_exemplary, messages
 from domains.medical.interview import Interview
 from domains.medical.kb import KnowledgeBase
 from domains.medical.matching import kb_matcher
@@ -114,7 +114,7 @@ def test_a_proposer_without_questions_gives_an_answer_at_once(three_kb: Knowledg
         patient, belief = SimulatedPatient(kb_matcher(three_kb)), NaiveBayesBelief(three_kb)
         paths = search_case(three_case(), patient, Nothing(), belief, WEIGHTS, settings)
         assert [path.consultation.questions for path in paths] == [()]
-        assert export_dialogues(paths) == []
+        assert not any(is_exemplary(path.consultation) for path in paths)
 
 
 def search_embedded(kb: KnowledgeBase, index: int, **settings: object) -> list[Path]:
@@ -157,15 +157,17 @@ def test_proposals_are_new_and_ordered_by_gain(kb: KnowledgeBase) -> None:
 
 def test_dialogues_are_what_a_doctor_reads_and_writes(kb: KnowledgeBase) -> None:
     paths = next(found for index in range(9) if (found := search_embedded(kb, index))[0].consultation.correct)
-    (dialogue,) = export_dialogues(paths, top=1)
-    roles = [message["role"] for message in dialogue.messages]
-    assert roles == ["system", "user", *["assistant", "user"] * 5, "assistant"]
-    assert dialogue.messages[-1]["content"] == f"answer: {paths[0].consultation.case.answer}"
-    assert len(dialogue.turn_rewards) == len(dialogue.states) == roles.count("assistant")
-    assert dialogue.turn_rewards[:-1] == paths[0].gains
-    assert dialogue.messages[3]["content"].endswith("(4 questions left)")
-    assert dialogue.messages[-2]["content"].endswith("(no question left: answer now)")
-    assert len(set(dialogue.states)) == len(dialogue.states)
+    best = next(path for path in paths if is_exemplary(path.consultation))
+    said = list(messages(best.consultation))
+    assert [message["role"] for message in said] == [*["assistant", "user"] * 5, "assistant"]
+    assert said[-1]["content"] == f"answer: {best.consultation.case.answer}"
+    assert len(best.gains) == 5
+    assert said[1]["content"].endswith("(4 questions left)")
+    assert said[-2]["content"].endswith("(no question left: answer now)")
+    assert len(np.unique(best.consultation.knowledge, axis=0)) == 6
+    interview = Interview(best.consultation.case, SimulatedPatient(kb_matcher(kb)), best.consultation.budget)
+    read = [interview.step(message["content"]) for message in said if message["role"] == "assistant"]
+    assert read[:-1] == [message["content"] for message in said if message["role"] == "user"]
 
 
 def test_only_right_paths_without_repeats_are_exported(search_three: Callable[..., Search]) -> None:

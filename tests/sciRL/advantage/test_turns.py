@@ -152,3 +152,9 @@ def test_an_average_question_more_costs_nothing_and_earns_nothing() -> None:
     assert one_by_one[0][0] > one_by_one[1][0]
     found = by_turn(make_batch(episodes), TurnConfig(method="turns").transform())
     assert [value for turns in found for value in turns] == pytest.approx([0.0] * 6, abs=1e-4)
+
+
+@pytest.mark.parametrize("method", ["turns", "promed"])
+def test_a_discount_that_nothing_would_read_is_refused(method: str) -> None:
+    with pytest.raises(ValueError, match=f"gamma is 0.9, but method {method} sums up no returns"):
+        TurnConfig(method=method, gamma=0.9)  # type: ignore[arg-type]
