@@ -230,27 +230,29 @@ class LeanDecoder:
         return self.head(F.rms_norm(x, x.shape[-1:], self.norm, self.eps).to(self.dtype)).float()
 
     @torch.no_grad()
-    def prefill(self, ids_BT: Tensor, padding_B: Tensor | None, cache: Cache | None) -> Tensor:
-        """Run left-padded prompts and return the final hidden states [B, T, H].
+    def prefill(self, ids_BT: Tensor, padding_B: Tensor | None, cache: Cache | None, start: int = 0) -> Tensor:
+        """Run left-padded prompts, or the rest of them, and return the final hidden states [B, T, H].
 
         Args:
-            ids_BT: token ids; row i starts with `padding_B[i]` columns that are ignored.
-            padding_B: padded columns of each row, or None when there are none.
-            cache: where keys and values go (columns 0 to T - 1), or None.
+            ids_BT: token ids of columns `start` to `start + T - 1`.
+            padding_B: columns at the beginning of each row that are ignored, or None when there are none.
+            cache: where keys and values go, or None (only with `start` 0).
+            start: columns that the cache holds already.
         """
         b, t = ids_BT.shape
         k, g, d = self.kv_heads, self.groups, self.head_dim
         mask = None
-        rotation = self.rotation_TD[:t]
-        if padding_B is not None:
-            columns = torch.arange(t, device=self.device)
-            real_BT = columns >= padding_B[:, None]
-            rotation = self.rotation_TD[(columns - padding_B[:, None]).clamp_(min=0)].view(b * t, -1)
-            # A padded query sees itself, so that its softmax is not empty; nobody reads its result.
-            mask = (real_BT[:, None, :] & (columns <= columns[:, None])) | (columns == columns[:, None])
-            mask = mask[:, None]
+        if padding_B is None and start == 0:
+            rotation = self.rotation_TD[:t].repeat(b, 1)
         else:
-            rotation = rotation.repeat(b, 1)
+            padding_B = ids_BT.new_zeros(b) if padding_B is None else padding_B
+            columns = torch.arange(start + t, device=self.device)
+            asking = columns[start:]
+            real_BT = columns >= padding_B[:, None]
+            rotation = self.rotation_TD[(asking - padding_B[:, None]).clamp_(min=0)].view(b * t, -1)
+            # A padded query sees itself, so that its softmax is not empty; nobody reads its result.
+            mask = (real_BT[:, None, :] & (columns <= asking[:, None])) | (columns == asking[:, None])
+            mask = mask[:, None]
         x = self.embedding[ids_BT.flatten()].float()
         for index, layer in enumerate(self.layers):
             qk, v = self._project(x, layer)
@@ -258,8 +260,10 @@ class LeanDecoder:
             q = qk[:, :, :, :g].flatten(2, 3).transpose(1, 2)
             key, value = qk[:, :, :, g].transpose(1, 2), v.view(b, t, k, d).transpose(1, 2)
             if cache is not None:
-                cache.keys[index, :, :, :t].copy_(key)
-                cache.values[index, :, :, :t].copy_(value)
+                cache.keys[index, :, :, start : start + t].copy_(key)
+                cache.values[index, :, :, start : start + t].copy_(value)
+            if cache is not None and start:
+                key, value = (kept[index, :, :, : start + t] for kept in (cache.keys, cache.values))
             key, value = key.repeat_interleave(g, dim=1), value.repeat_interleave(g, dim=1)
             attended = F.scaled_dot_product_attention(q, key, value, attn_mask=mask, is_causal=mask is None, scale=1.0)
             x = self._finish(x, attended.transpose(1, 2).reshape(b * t, k * g * d), layer)

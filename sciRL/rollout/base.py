@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -81,6 +82,10 @@ class Sampler(Protocol):
 
     def logp(self, forced: Sequence[ForcedText]) -> list[Tensor]:
         """Return the log-probabilities [len(target)] of each target after its prefix, teacher-forced."""
+        ...
+
+    def remembering(self) -> AbstractContextManager[None]:
+        """While open, what was asked last may be kept, so that requests that go on from it read only what is new."""
         ...
 
 

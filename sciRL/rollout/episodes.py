@@ -124,13 +124,14 @@ class EpisodeRollout(Rollout):
             for group, request in enumerate(requests, start=first_group)
             for sample in range(request.n)
         ]
-        if self.probe:
-            self._probe(episodes)
-        for turn in range(self.environment.max_turns):
-            live = [episode for episode in episodes if not episode.done]
-            if not live:
-                break
-            self._turn(live, turn, parameters)
+        with self.sampler.remembering():
+            if self.probe:
+                self._probe(episodes)
+            for turn in range(self.environment.max_turns):
+                live = [episode for episode in episodes if not episode.done]
+                if not live:
+                    break
+                self._turn(live, turn, parameters)
         return episodes
 
     def _start(self, task: Task, group: int, sample: int, seed: int) -> Episode:

@@ -5,7 +5,8 @@ Shapes: B rows still drawing, V tokens, T columns.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -14,7 +15,8 @@ from torch import Tensor, nn
 from sciRL.errors import UserError
 from sciRL.models.lean import Cache, GraphedStep, LeanDecoder, supports
 from sciRL.rollout.base import Completion, ForcedText, GenerationRequest, SamplingParameters
-from sciRL.rollout.sampling import check, draw, padded_left, refuse_images, uniforms
+from sciRL.rollout.memory import PrefixMemory
+from sciRL.rollout.sampling import check, draw, refuse_images, uniforms
 
 # Finished rows are dropped once they are this share of the batch; moving fewer costs more than it saves.
 _COMPACT_AT = 1 / 16
@@ -60,10 +62,21 @@ class LeanSampler:
             raise UserError(f"CUDA graphs need a model on a CUDA device; this one is on {self.decoder.device}")
         self.cuda_graphs = cuda_graphs
         self._graphed: dict[tuple[int, int], GraphedStep] = {}
+        self._memory: PrefixMemory | None = None
 
     def sync(self, model: nn.Module) -> None:
         """Take over the current weights of the trained model (LoRA updates merged)."""
         self.decoder.sync(model)
+        self._memory = None if self._memory is None else PrefixMemory()
+
+    @contextmanager
+    def remembering(self) -> Iterator[None]:
+        """While open, keep keys and values of the rows of one `generate` for what is asked next."""
+        self._memory = PrefixMemory()
+        try:
+            yield
+        finally:
+            self._memory = None
 
     def generate(self, requests: Sequence[GenerationRequest], parameters: SamplingParameters) -> list[Completion]:
         """Return one completion per request, in the order of the requests."""
@@ -72,11 +85,13 @@ class LeanSampler:
         # Equal prompts next to each other share a prefill; like lengths next to each other share padding.
         order = sorted(range(len(requests)), key=lambda i: (len(requests[i].prompt_ids), requests[i].prompt_ids))
         completions: dict[int, Completion] = {}
+        kept = None if self._memory is None else PrefixMemory()
         for start in range(0, len(order), self.max_batch):
             indices = order[start : start + self.max_batch]
-            batch = [requests[i] for i in indices]
-            drawn = _Batch(self.decoder, batch, parameters, self._graph(batch, parameters)).run(self.eos_ids)
-            completions.update(zip(indices, drawn, strict=True))
+            asked = [requests[i] for i in indices]
+            batch = _Batch(self.decoder, asked, parameters, self._graph(asked, parameters), self._memory)
+            completions.update(zip(indices, batch.run(self.eos_ids, kept), strict=True))
+        self._memory = kept
         return [completions[index] for index in range(len(requests))]
 
     def _graph(self, requests: Sequence[GenerationRequest], parameters: SamplingParameters) -> GraphedStep | None:
@@ -96,14 +111,49 @@ class LeanSampler:
         found: list[Tensor] = []
         for start in range(0, len(forced), self.max_batch):
             batch = forced[start : start + self.max_batch]
-            ids_BT, padding_B = padded_left(batch, self.decoder.device)
+            read = [(*text.prefix, *text.target[:-1]) for text in batch]
+            hidden_BTD, _ = _read(self.decoder, read, None, self._memory, max(len(text.target) for text in batch))
             with torch.no_grad():
-                hidden_BTD = self.decoder.prefill(ids_BT, padding_B if bool(padding_B.any()) else None, None)
                 for text, hidden_TD in zip(batch, hidden_BTD, strict=True):
-                    target = torch.tensor(text.target, device=ids_BT.device)
+                    target = torch.tensor(text.target, device=hidden_TD.device)
                     logp = self.decoder.logits(hidden_TD[-len(target) :]).log_softmax(dim=-1)
                     found.append(logp.gather(1, target[:, None])[:, 0])
         return found
+
+
+def _read(
+    decoder: LeanDecoder,
+    rows: Sequence[tuple[int, ...]],
+    cache: Cache | None,
+    memory: PrefixMemory | None,
+    wanted: int,
+) -> tuple[Tensor, Tensor]:
+    """Run rows of ids, padded on the left, but for what the memory has of them.
+
+    Args:
+        decoder: the model.
+        rows: the ids.
+        cache: where keys and values go, or None.
+        memory: rows that were read before.
+        wanted: how many last columns must be run, whether remembered or not.
+
+    Returns:
+        the final hidden states [B, T, H] of the last columns, T >= `wanted`, and the padding [B] of whole rows.
+    """
+    width = max(map(len, rows))
+    padding = [width - len(row) for row in rows]
+    found = [(None, 0) if memory is None else memory.find(row) for row in rows]
+    # All rows run as many columns as the row of which least is known; those lie at the end of every row.
+    start = max(0, width - max(wanted, *(len(row) - count for row, (_, count) in zip(rows, found, strict=True))))
+    if start and cache is None:
+        cache = Cache(decoder, len(rows), width)
+    for index, (kept, _) in enumerate(found):
+        if cache is not None and kept is not None and start > padding[index]:
+            kept.recall(start - padding[index], cache, index, padding[index])
+    ids_BT = torch.tensor([[0] * n + list(row) for n, row in zip(padding, rows, strict=True)], device=decoder.device)
+    padding_B = torch.tensor(padding, device=decoder.device)
+    hidden_BTD = decoder.prefill(ids_BT[:, start:], padding_B if any(padding) else None, cache, start)
+    return hidden_BTD, padding_B
 
 
 class _Batch:
@@ -115,7 +165,9 @@ class _Batch:
         requests: Sequence[GenerationRequest],
         parameters: SamplingParameters,
         graph: GraphedStep | None,
+        memory: PrefixMemory | None,
     ) -> None:
+        self.requests = requests
         self.decoder, self.parameters, self.graph = decoder, parameters, graph
         self.rows = len(requests)
         self.width = max(len(request.prompt_ids) for request in requests)
@@ -127,7 +179,7 @@ class _Batch:
             self.cache, columns = graph.cache, graph.cache.columns
         else:
             self.cache = Cache(decoder, self.rows, self.width + _GROWTH if self.grows else columns)
-        self.logits_BV, self.padding_B = self._prefill([request.prompt_ids for request in requests])
+        self.logits_BV, self.padding_B = self._prefill([request.prompt_ids for request in requests], memory)
         self.ragged = bool(self.padding_B.any())
         self.bias_BT: Tensor | None = None
         if self.ragged or self.grows or graph is not None:
@@ -147,18 +199,16 @@ class _Batch:
         self.lengths = torch.full((self.rows,), parameters.max_new_tokens, device=device)
         self.ended = torch.zeros(self.rows, dtype=torch.bool, device=device)
 
-    def _prefill(self, prompts: Sequence[tuple[int, ...]]) -> tuple[Tensor, Tensor]:
+    def _prefill(self, prompts: Sequence[tuple[int, ...]], memory: PrefixMemory | None) -> tuple[Tensor, Tensor]:
         distinct = {prompt: index for index, prompt in enumerate(dict.fromkeys(prompts))}
-        padding = torch.tensor([self.width - len(prompt) for prompt in distinct], device=self.decoder.device)
-        padded = torch.tensor([[0] * (self.width - len(p)) + list(p) for p in distinct], device=self.decoder.device)
         cache = Cache(self.decoder, len(distinct), self.width)
-        hidden = self.decoder.prefill(padded, padding if bool(padding.any()) else None, cache)
+        hidden_BTD, padding_B = _read(self.decoder, list(distinct), cache, memory, 1)
         rows = torch.tensor([distinct[prompt] for prompt in prompts], device=self.decoder.device)
         self.cache.take(cache, rows, self.width)
-        return self.decoder.logits(hidden[:, -1])[rows], padding[rows]
+        return self.decoder.logits(hidden_BTD[:, -1])[rows], padding_B[rows]
 
-    def run(self, eos_ids: Tensor) -> list[Completion]:
-        """Draw until every row has ended."""
+    def run(self, eos_ids: Tensor, memory: PrefixMemory | None) -> list[Completion]:
+        """Draw until every row has ended; what was read and drawn goes into the memory."""
         done_B = torch.zeros(self.rows, dtype=torch.bool, device=self.decoder.device)
         steps = self.parameters.max_new_tokens
         for step in range(steps):
@@ -175,10 +225,21 @@ class _Batch:
                 if finished == len(done_B):
                     break
                 if finished >= _COMPACT_AT * len(done_B) and self.graph is None:
+                    if memory is not None:
+                        self._keep(done_B.nonzero().flatten().tolist(), memory)
                     ids_B, done_B = self._compacted(ids_B, done_B, self.width + step)
             if step + 1 < steps:
                 self._advance(ids_B, self.width + step)
+        if memory is not None:
+            self._keep(range(len(done_B)), memory)
         return self._completions()
+
+    def _keep(self, rows: Iterable[int], memory: PrefixMemory) -> None:
+        """Remember rows of the cache; a row's last token was drawn but not read."""
+        for row in rows:
+            request = int(self.request_B[row])
+            drawn = self.ids[request, : int(self.lengths[request]) - 1].tolist()
+            memory.keep([*self.requests[request].prompt_ids, *drawn], self.cache, row, int(self.padding_B[row]))
 
     def _advance(self, ids_B: Tensor, column: int) -> None:
         rotation = self.decoder.rotation_TD[column]

@@ -6,7 +6,7 @@ Shapes: B rows, T columns, V tokens.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -49,6 +49,10 @@ class TransformersSampler:
         """Read the weights of `model` from now on; if it is sharded, gather them (all processes call this together)."""
         sharding: Any = getattr(model, "sharding", None)
         self.model = model if sharding is None else sharding.whole()
+
+    def remembering(self) -> AbstractContextManager[None]:
+        """Nothing is kept: `generate` of transformers reads every prompt whole."""
+        return nullcontext()
 
     def generate(self, requests: Sequence[GenerationRequest], parameters: SamplingParameters) -> list[Completion]:
         """Return one completion per request, in the order of the requests."""
