@@ -41,10 +41,8 @@ class Turns:
             requests = [GenerationRequest(ids, seed=100 * turn + i) for i, ids in enumerate(self.contexts)]
             completions = drawn_by.generate(requests, PARAMETERS)
             found += [(c.ids.tolist(), c.logp.tolist()) for c in completions]
-            forced = [
-                ForcedText((*ids, *c.ids.tolist()), (7, 9)) for ids, c in zip(self.contexts, completions, strict=True)
-            ]
-            found += [([7, 9], logp.tolist()) for logp in drawn_by.logp(forced)]
+            read = [(*ids, *c.ids.tolist()) for ids, c in zip(self.contexts, completions, strict=True)]
+            found += [([7, 9], logp.tolist()) for logp in drawn_by.logp([ForcedText(ids, (7, 9)) for ids in read])]
             replies = [tuple(int(t) for t in self.rng.integers(3, 30, 1 + i % 4)) for i in range(len(completions))]
             self.contexts = [(*ids, *reply) for ids, reply in zip(read, replies, strict=True)][: len(read) - turn]
         return found
