@@ -349,10 +349,14 @@ def _dotted(path: KeyPath) -> str:
 
 def shown(value: object) -> str:
     """Return a value as a message shows it: without the middle where it is long."""
-    text = repr(value)
+    return _without_middle(repr(value))
+
+
+def _without_middle(text: str) -> str:
     half = LONGEST_SHOWN // 2
     return text if len(text) <= LONGEST_SHOWN else f"{text[:half]} ... {text[-half:]}"
 
 
 def _one_line(message: object) -> str:
-    return " ".join(str(message).split())
+    """Return a message on one line; a number of a thousand digits in it loses its middle."""
+    return " ".join(_without_middle(word) for word in str(message).split())

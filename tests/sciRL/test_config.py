@@ -47,7 +47,7 @@ class Recipe(Strict):
     @model_validator(mode="after")
     def _check(self) -> Recipe:
         if self.enabled and self.folder is None:
-            raise ValueError("enabled needs a folder")
+            raise ValueError(f"enabled needs a folder{self.text and ' for ' + self.text}")
         return self
 
 
@@ -146,6 +146,9 @@ def test_a_long_value_is_shown_without_its_middle(tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
         load(tmp_path, f"mode: {'x' * 5000}\n")
     assert f"mode = '{'x' * 99} ... {'x' * 99}': must be 'fast' or 'exact'" in str(caught.value)
+    with pytest.raises(UserError) as caught:
+        load(tmp_path, f"{{enabled: true, text: {'x' * 5000}}}\n")
+    assert str(caught.value).endswith(f"enabled needs a folder for {'x' * 100} ... {'x' * 100}")
 
 
 def test_all_mistakes_are_listed_at_once(tmp_path: Path) -> None:
