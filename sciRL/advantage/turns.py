@@ -7,20 +7,17 @@
 | method | credit | normalise | baseline | scale | paper |
 | --- | --- | --- | --- | --- | --- |
 | outcome | return | returns | sequence | std | GRPO over whole episodes, arXiv 2402.03300 |
+| turns | return | returns | place | none | REINFORCE with a baseline of each time step, over a group |
 | igpo | return | rewards | turn | std | IGPO, arXiv 2510.14967 |
 | promed | own | rewards | token | none | ProMed, arXiv 2508.13514 |
 
 The baseline counts every episode once ("sequence": the mean over episodes of an episode's mean), every turn once
-("turn"), or every token once ("token", so that long turns weigh more). A group without spread has advantage exactly 0.
-Rows of one episode (rebuilt contexts) are one episode here: `rows["trajectory"]` says which belong together.
+("turn"), every token once ("token", so that long turns weigh more), or compares n-th turns with n-th turns ("place"). A
+group without spread has advantage exactly 0. Rows of one episode (rebuilt contexts) are one episode here:
+`rows["trajectory"]` says which belong together.
 
-Sums of rewards teach how many turns to take: one more question always earns something, or always costs something once a
-mean is taken off. `TwoLevelAdvantage` (method `turns`) therefore compares outcomes across the group's episodes and a
-turn's own reward with those of the group's other n-th turns:
-
-    A = outcome_weight z(outcome) + turn_weight z(own)
-
-The levels are GiGPO's (arXiv 2505.10978), which compares turns taken in equal states where we compare equal places.
+Normalised rewards that are summed up teach how many turns to take: once a mean is taken off, every further question
+below it costs something. Returns compared at one place do not: what is left to earn there is the same for all.
 """
 
 from __future__ import annotations
@@ -34,7 +31,7 @@ from torch import Tensor
 from sciRL.advantage.base import AdvantageContext
 from sciRL.trajectory import TrajectoryBatch
 
-Baseline: TypeAlias = Literal["sequence", "turn", "token"]
+Baseline: TypeAlias = Literal["sequence", "turn", "token", "place"]
 Credit: TypeAlias = Literal["return", "own"]
 EPSILON = 1e-6
 
@@ -106,7 +103,7 @@ class TurnAdvantage:
             if float(values[inside].max() - values[inside].min()) == 0.0:
                 continue
             weight = self._weights(table, inside)
-            mean = (weight * values[inside]).sum() / weight.sum()
+            mean = self._mean(table, inside, weight * values[inside], weight)
             deviation = values[inside] - mean
             if self.divide_by_std:
                 # Frequency weights with ddof 1: n counts turns, tokens or episodes, whichever the baseline counts.
@@ -115,57 +112,21 @@ class TurnAdvantage:
             out[inside] = deviation
         return out
 
+    def _mean(self, table: TurnTable, inside: Tensor, weighted: Tensor, weight: Tensor) -> Tensor:
+        """Return what each turn is compared with: the mean of its group, or of its place in the group."""
+        place = _places(table.episode)[inside] if self.baseline == "place" else torch.zeros_like(inside)
+        empty = torch.zeros(int(place.max()) + 1)
+        return (empty.index_add(0, place, weighted) / empty.index_add(0, place, weight))[place]
+
     def _weights(self, table: TurnTable, inside: Tensor) -> Tensor:
         """Return how much each turn counts: 1, its tokens, or its share of its episode."""
-        if self.baseline == "turn":
+        if self.baseline in ("turn", "place"):
             return torch.ones(len(inside))
         if self.baseline == "token":
             return table.tokens[inside]
         episode = table.episode[inside]
         size = torch.zeros(int(episode.max()) + 1).index_add_(0, episode, torch.ones(len(inside)))
         return 1.0 / size[episode]
-
-
-class TwoLevelAdvantage:
-    """Advantages on two levels: the episode's outcome, and each turn's own reward at its place in the episode.
-
-    The turn that ends an episode is compared with the group's other last turns: an answer is no bad question.
-
-    Args:
-        turn_weight, outcome_weight: weights of the two levels, each divided by its standard deviation in the group.
-    """
-
-    reads: ClassVar[frozenset[str]] = TurnAdvantage.reads
-    writes: ClassVar[frozenset[str]] = TurnAdvantage.writes
-    needs: frozenset[str] = frozenset()
-
-    def __init__(self, turn_weight: float = 1.0, outcome_weight: float = 1.0) -> None:
-        self.turn_weight, self.outcome_weight = turn_weight, outcome_weight
-
-    def apply(self, batch: TrajectoryBatch, context: AdvantageContext) -> dict[str, Tensor]:
-        """Return the token column `advantage`; tokens that the policy did not write get 0."""
-        table = turn_table(batch)
-        place = torch.where(table.last, -1, _places(table.episode))
-        values = torch.zeros_like(table.own)
-        for group in table.group.unique():
-            inside = (table.group == group).nonzero().flatten()
-            episode, outcome = table.episode[inside], table.outcome[inside]
-            ends = table.last[inside]
-            verdict = torch.zeros(int(episode.max()) + 1)
-            verdict[episode[ends]] = _standardised(outcome[ends] - outcome[ends].mean())
-            deviation = table.own[inside].clone()
-            for number in place[inside].unique():
-                same = place[inside] == number
-                deviation[same] -= deviation[same].mean()
-            own = _standardised(deviation)
-            values[inside] = self.outcome_weight * verdict[episode] + self.turn_weight * own
-        return {"advantage": over_tokens(batch, table, values)}
-
-
-def _standardised(deviation: Tensor) -> Tensor:
-    """Return deviations from a mean over their sample standard deviation."""
-    spread = (deviation.square().sum() / max(1, len(deviation) - 1)).sqrt()
-    return deviation / (spread + EPSILON)
 
 
 def over_tokens(batch: TrajectoryBatch, table: TurnTable, values: Tensor) -> Tensor:

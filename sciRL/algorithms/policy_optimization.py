@@ -28,7 +28,7 @@ from sciRL.advantage.base import AdvantageContext, AdvantageTransform, apply_tra
 from sciRL.advantage.group import Estimator, GroupAdvantage
 from sciRL.advantage.returns import GeneralisedAdvantage, ReturnToGo
 from sciRL.advantage.shaping import KlReward, OverlongFilter, ShuffledOutcome, SoftOverlong
-from sciRL.advantage.turns import TurnAdvantage, TwoLevelAdvantage
+from sciRL.advantage.turns import TurnAdvantage
 from sciRL.algorithms.base import Metrics
 from sciRL.algorithms.setting import LanguageSetting, SamplingConfig
 from sciRL.errors import UserError
@@ -90,8 +90,9 @@ class TurnConfig(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     method: TurnMethod = "outcome"
-    """outcome: the verdict on the episode alone; turns: the verdict, and the environment's turn rewards compared turn
-    by turn; igpo: gains of belief in the right answer and the verdict; promed: each turn its own reward, no returns."""
+    """outcome: the verdict on the episode alone; turns: what a turn and those after it earn, the verdict included,
+    compared with the group's other turns at its place; igpo: gains of belief in the right answer and the verdict;
+    promed: each turn its own reward, no returns."""
     gamma: float = Field(1.0, gt=0, le=1)
     """Discount per turn of the methods that sum up returns."""
     turn_weight: float = Field(1.0, ge=0)
@@ -101,18 +102,18 @@ class TurnConfig(BaseModel):
 
     @model_validator(mode="after")
     def _check(self) -> TurnConfig:
-        if self.gamma != 1 and self.method in ("turns", "promed"):
-            raise ValueError(f"gamma is {self.gamma}, but method {self.method} sums up no returns; allowed there: 1")
+        if self.gamma != 1 and self.method == "promed":
+            raise ValueError(f"gamma is {self.gamma}, but method promed sums up no returns; allowed there: 1")
         return self
 
-    def transform(self) -> TurnAdvantage | TwoLevelAdvantage:
+    def transform(self) -> TurnAdvantage:
         """Return the advantage of the method."""
         if self.method == "outcome":
             return TurnAdvantage("return", True, "sequence", True, self.gamma, 0.0, self.outcome_weight)
         if self.method == "promed":
             return TurnAdvantage("own", False, "token", False, 1.0, self.turn_weight, self.outcome_weight)
         if self.method == "turns":
-            return TwoLevelAdvantage(self.turn_weight, self.outcome_weight)
+            return TurnAdvantage("return", True, "place", False, self.gamma, self.turn_weight, self.outcome_weight)
         return TurnAdvantage("return", False, "turn", True, self.gamma, self.turn_weight, self.outcome_weight)
 
 
