@@ -22,6 +22,9 @@ class OptimizerConfig(BaseModel):
     """AdamW's decoupled decay, on matrices only."""
     betas: tuple[float, float] = (0.9, 0.999)
     """AdamW's moment decay rates."""
+    epsilon: float = Field(1e-8, gt=0)
+    """AdamW's epsilon. Far above the gradient's root mean square it makes the step momentum SGD with a rate of
+    learning_rate / epsilon, which follows noisy policy gradients more truly: small gradients, mostly noise, stay so."""
     gradient_clip: float = Field(1.0, gt=0)
     """Largest global gradient norm."""
     warmup_steps: int = Field(0, ge=0)
@@ -55,6 +58,7 @@ def make_optimizer(config: OptimizerConfig, parameters: Iterable[nn.Parameter]) 
         [group for group in groups if group["params"]],
         lr=config.learning_rate,
         betas=config.betas,
+        eps=config.epsilon,
         # One kernel for all parameters, on the devices that have it.
         fused=all(p.device.type in ("cpu", "cuda") and p.is_floating_point() for p in trained),
     )

@@ -11,7 +11,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from sciRL.learning.learner import Learner, scored_positions
-from sciRL.learning.optimizer import OptimizerConfig, learning_rate_factor
+from sciRL.learning.optimizer import OptimizerConfig, learning_rate_factor, make_optimizer
 from sciRL.objective.base import AGGREGATIONS, LossTerm
 from sciRL.objective.entropy import EntropyBonus
 from sciRL.objective.kl import KlToReference
@@ -254,3 +254,15 @@ def test_learning_rate_schedule() -> None:
     config = OptimizerConfig(learning_rate=1.0, warmup_steps=4, schedule="cosine", final_fraction=0.1)
     factors = [learning_rate_factor(config, step, 24) for step in (0, 3, 4, 14, 24)]
     assert factors == pytest.approx([0.25, 1.0, 1.0, 0.55, 0.1])
+
+
+def test_a_large_epsilon_makes_momentum_sgd() -> None:
+    def moved(epsilon: float, rate: float) -> list[float]:
+        weight = torch.nn.Parameter(torch.zeros(2))
+        optimizer = make_optimizer(OptimizerConfig(learning_rate=rate, epsilon=epsilon), [weight])
+        weight.grad = torch.tensor([1e-3, 1e-1])
+        optimizer.step()
+        return weight.tolist()
+
+    assert moved(1e-8, 1e-2) == pytest.approx([-1e-2, -1e-2], rel=1e-4)
+    assert moved(1e3, 1e3) == pytest.approx([-1e-3, -1e-1], rel=1e-3)
