@@ -6,6 +6,7 @@ seconds at one thread unless --threads is above 1 (then wall-clock).
 
     python benchmarks/sampler.py                 # all workloads
     python benchmarks/sampler.py --only fixed-3M --rounds 9
+    python benchmarks/sampler.py --profile       # where the time of each lean variant goes
 """
 
 from __future__ import annotations
@@ -113,6 +114,32 @@ def measure(work: Workload, rounds: int, clock: Callable[[], float]) -> list[dic
     ]
 
 
+PARTS = {
+    "linear layers": ("mkldnn::", "aten::mm", "aten::addmm", "aten::linear"),
+    "attention products": ("aten::bmm", "aten::baddbmm", "scaled_dot_product"),
+    "softmax of attention and draw": ("aten::_softmax",),
+}
+"""Operators whose own time is counted together, by how their names begin."""
+
+
+def profile(work: Workload) -> list[dict[str, float | str]]:
+    """Return which share of each lean variant's time is spent in `PARTS`; the rest is element by element, or Python."""
+    rows: list[dict[str, float | str]] = []
+    for name, function in variants(work).items():
+        if name == "generate":
+            continue
+        function()
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as seen:
+            function()
+        own = {event.key: event.self_cpu_time_total for event in seen.key_averages()}
+        shares = {
+            part: round(sum(time for key, time in own.items() if key.startswith(begins)) / sum(own.values()), 3)
+            for part, begins in PARTS.items()
+        }
+        rows.append({"workload": work.name, "variant": name, **shares, "rest": round(1 - sum(shares.values()), 3)})
+    return rows
+
+
 def main() -> None:
     """Print one table and write benchmarks/results/sampler.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -120,8 +147,14 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--only", choices=[work.name for work in WORKLOADS])
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "sampler.json")
+    parser.add_argument("--profile", action="store_true", help="shares of time instead of rates")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    if options.profile:
+        shares = [row for work in WORKLOADS if options.only in (None, work.name) for row in profile(work)]
+        print("\n".join(str(row) for row in shares))
+        options.out.with_name("sampler_profile.json").write_text(json.dumps(shares, indent=1) + "\n", encoding="utf-8")
+        return
     clock = time.process_time if options.threads == 1 else time.perf_counter
     rows: list[dict[str, float | str]] = []
     print(f"{'workload':18} {'variant':10} {'tok/s':>8} {'best':>8} {'x generate':>11}")
