@@ -48,8 +48,11 @@ docs: $(VENV)/.installed  ## write docs/configuration.md again from the settings
 
 bench: $(VENV)/.installed  ## install the peers (TRL, PyXtal) and print the benchmark tables
 	$(BIN)/pip install -r requirements-bench.lock
-	@for name in sampler grpo_step crystal_verification seeding nanorobot_steps gflownet_step; do \
+	@for name in sampler grpo_step crystal_verification seeding nanorobot_steps gflownet_step consultation_rate; do \
 	  echo "== $$name"; $(ONE_THREAD) $(BIN)/python benchmarks/$$name.py || exit 1; done
+	@if [ -n "$(CAD_DATA)" ]; then echo "== cad_throughput"; \
+	  $(ONE_THREAD) $(BIN)/python benchmarks/cad_throughput.py --data $(CAD_DATA); \
+	  else echo "cad_throughput skipped: name the folder of real programs, make bench CAD_DATA=FOLDER"; fi
 
 notebooks: $(VENV)/.installed  ## run the notebooks again, in place
 	$(ONE_THREAD) PATH="$(abspath $(BIN)):$$PATH" $(BIN)/jupyter nbconvert --to notebook --execute --inplace notebooks/*.ipynb

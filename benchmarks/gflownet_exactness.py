@@ -66,8 +66,8 @@ def modes(epsilon: float, seed: int) -> dict[str, Any]:
     while len(trainer.met) < environment.n_modes and drawn < MOST_TRAJECTORIES:
         trainer.step()
         drawn += BATCH
-    found = len(trainer.met)
-    return {"epsilon": epsilon, "seed": seed, "modes": found, "trajectories": drawn if found == 16 else None}
+    complete = len(trainer.met) == environment.n_modes
+    return {"epsilon": epsilon, "seed": seed, "modes": len(trainer.met), "trajectories": drawn if complete else None}
 
 
 def main() -> None:

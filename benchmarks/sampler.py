@@ -115,8 +115,8 @@ def measure(work: Workload, rounds: int, clock: Callable[[], float]) -> list[dic
 
 
 PARTS = {
-    "linear layers": ("mkldnn::", "aten::mm", "aten::addmm", "aten::linear"),
-    "attention products": ("aten::bmm", "aten::baddbmm", "scaled_dot_product"),
+    "linear layers": ("mkldnn::", "aten::mm", "aten::addmm"),
+    "attention products": ("aten::bmm", "aten::_scaled_dot_product"),
     "softmax of attention and draw": ("aten::_softmax",),
 }
 """Operators whose own time is counted together, by how their names begin."""

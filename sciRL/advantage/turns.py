@@ -12,12 +12,12 @@
 | promed | own | rewards | token | none | ProMed, arXiv 2508.13514 |
 
 The baseline counts every episode once ("sequence": the mean over episodes of an episode's mean), every turn once
-("turn"), every token once ("token", so that long turns weigh more), or compares n-th turns with n-th turns ("place"). A
-group without spread has advantage exactly 0. Rows of one episode (rebuilt contexts) are one episode here:
+("turn"), every token once ("token", so that long turns weigh more), or compares n-th turns with n-th turns ("place").
+What has no spread has advantage exactly 0. Rows of one episode (rebuilt contexts) are one episode here:
 `rows["trajectory"]` says which belong together.
 
 Normalised rewards that are summed up teach how many turns to take: once a mean is taken off, every further question
-below it costs something. Returns compared at one place do not: what is left to earn there is the same for all.
+below it costs something. Returns compared at one place do not: a question is worth what it and those after it find.
 """
 
 from __future__ import annotations
@@ -98,12 +98,13 @@ class TurnAdvantage:
 
     def _normalised(self, table: TurnTable, values: Tensor) -> Tensor:
         out = torch.zeros_like(values)
-        for group in table.group.unique():
-            inside = (table.group == group).nonzero().flatten()
+        compared = self._compared(table)
+        for number in compared.unique():
+            inside = (compared == number).nonzero().flatten()
             if float(values[inside].max() - values[inside].min()) == 0.0:
                 continue
             weight = self._weights(table, inside)
-            mean = self._mean(table, inside, weight * values[inside], weight)
+            mean = (weight * values[inside]).sum() / weight.sum()
             deviation = values[inside] - mean
             if self.divide_by_std:
                 # Frequency weights with ddof 1: n counts turns, tokens or episodes, whichever the baseline counts.
@@ -112,11 +113,12 @@ class TurnAdvantage:
             out[inside] = deviation
         return out
 
-    def _mean(self, table: TurnTable, inside: Tensor, weighted: Tensor, weight: Tensor) -> Tensor:
-        """Return what each turn is compared with: the mean of its group, or of its place in the group."""
-        place = _places(table.episode)[inside] if self.baseline == "place" else torch.zeros_like(inside)
-        empty = torch.zeros(int(place.max()) + 1)
-        return (empty.index_add(0, place, weighted) / empty.index_add(0, place, weight))[place]
+    def _compared(self, table: TurnTable) -> Tensor:
+        """Return a number for each turn; turns of one number are compared: those of a group, or of a place in it."""
+        if self.baseline != "place" or not len(table.group):
+            return table.group
+        place = _places(table.episode)
+        return table.group * (place.max() + 1) + place
 
     def _weights(self, table: TurnTable, inside: Tensor) -> Tensor:
         """Return how much each turn counts: 1, its tokens, or its share of its episode."""

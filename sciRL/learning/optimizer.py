@@ -24,7 +24,7 @@ class OptimizerConfig(BaseModel):
     """AdamW's moment decay rates."""
     epsilon: float = Field(1e-8, gt=0)
     """AdamW's epsilon. Far above the gradient's root mean square it makes the step momentum SGD with a rate of
-    learning_rate / epsilon, which follows noisy policy gradients more truly: small gradients, mostly noise, stay so."""
+    learning_rate / epsilon: weights with small gradients, mostly noise in policy gradients, then hardly move."""
     gradient_clip: float = Field(1.0, gt=0)
     """Largest global gradient norm."""
     warmup_steps: int = Field(0, ge=0)

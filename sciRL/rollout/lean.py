@@ -236,10 +236,11 @@ class _Batch:
 
     def _keep(self, rows: Iterable[int], memory: PrefixMemory) -> None:
         """Remember rows of the cache; a row's last token was drawn but not read."""
+        requests, padding, lengths = self.request_B.tolist(), self.padding_B.tolist(), self.lengths.tolist()
         for row in rows:
-            request = int(self.request_B[row])
-            drawn = self.ids[request, : int(self.lengths[request]) - 1].tolist()
-            memory.keep([*self.requests[request].prompt_ids, *drawn], self.cache, row, int(self.padding_B[row]))
+            request = requests[row]
+            drawn = self.ids[request, : lengths[request] - 1].tolist()
+            memory.keep([*self.requests[request].prompt_ids, *drawn], self.cache, row, padding[row])
 
     def _advance(self, ids_B: Tensor, column: int) -> None:
         rotation = self.decoder.rotation_TD[column]

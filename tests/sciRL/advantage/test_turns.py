@@ -146,6 +146,16 @@ def test_returns_are_compared_at_their_place(rebuilt: bool) -> None:
     assert found[1] == pytest.approx([-0.175, -0.15, 0.0])
 
 
+@pytest.mark.parametrize("method", ["outcome", "turns", "igpo", "promed"])
+@pytest.mark.parametrize("size", [3, 7])
+def test_equal_episodes_have_no_advantage_at_all(method: str, size: int) -> None:
+    """The mean of equal numbers is off by a rounding; the baselines of igpo and promed compare all turns."""
+    rewards = [1 / 3, 1 / 3] if method in ("igpo", "promed") else [0.7, 0.7 / 3]
+    episodes: list[Episode] = [(0.0, [(reward, 2) for reward in rewards])] * size
+    found = by_turn(make_batch(episodes), TurnConfig(method=method).transform())  # type: ignore[arg-type]
+    assert {value for turns in found for value in turns} == {0.0}
+
+
 def test_a_question_that_teaches_less_than_the_mean_is_worth_asking() -> None:
     """Rewards normalised one by one and summed up, as IGPO has it, make such a question cost something."""
     episodes: list[Episode] = [(1.0, [(0.1, 2), (0.0, 2)]), (1.0, [(0.1, 2), (0.1, 2), (0.1, 2), (0.0, 2)])]
