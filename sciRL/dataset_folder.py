@@ -52,9 +52,17 @@ def refuse_existing(out: Path, overwrite: bool, kind: str = "dataset") -> None:
 
     An empty folder may always be filled; with `overwrite`, a folder with a manifest may be replaced.
     """
+    refuse_below_file(out)
     replaceable = overwrite and (out / MANIFEST).is_file()
     if out.exists() and not replaceable and (out.is_file() or any(out.iterdir())):
         raise UserError(f"{out} exists already; choose another folder, or overwrite=true to replace a {kind} folder")
+
+
+def refuse_below_file(out: Path) -> None:
+    """Raise `UserError` when `out` cannot be made, as one of the folders above it is a file."""
+    blocking = next((parent for parent in out.parents if parent.exists() and not parent.is_dir()), None)
+    if blocking is not None:
+        raise UserError(f"{out} cannot be made: {blocking} is a file; choose another place")
 
 
 def write_folder(out: Path, files: Mapping[str, str | bytes], manifest: Mapping[str, Any]) -> None:
@@ -90,7 +98,7 @@ def read_manifest(folder: Path, domain: str) -> dict[str, Any]:
     """Return the manifest of a dataset folder of a domain.
 
     Raises:
-        UserError: no manifest, no JSON object, or the folder of another domain.
+        UserError: no manifest, no JSON object of the right form, or the folder of another domain.
     """
     path = folder / MANIFEST
     if not path.is_file():
@@ -103,6 +111,9 @@ def read_manifest(folder: Path, domain: str) -> dict[str, Any]:
         raise UserError(f"{path}: a JSON object is needed; found {type(manifest).__name__}")
     if manifest.get("domain") != domain:
         raise UserError(f"{path}: a folder of domain {domain} is needed; found {manifest.get('domain')!r}")
+    for key in ("files", "rows"):
+        if not isinstance(manifest.get(key, {}), dict):
+            raise UserError(f"{path}: {key} must be a JSON object; found {manifest[key]!r}"[:300])
     return manifest
 
 
@@ -144,12 +155,12 @@ def read_jsonl(path: Path, parse: Callable[[Any], Row], what: str) -> tuple[Row,
         what: what a row is, for the message ("a crystal row").
     """
     rows = []
-    with path.open(encoding="utf-8") as file:
+    with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             try:
                 if line.strip():
-                    rows.append(parse(json.loads(line)))
-            except (ValueError, TypeError, AttributeError, UserError) as error:
+                    rows.append(parse(json.loads(line.decode("utf-8"))))
+            except (ValueError, TypeError, AttributeError, RecursionError, UserError) as error:
                 raise UserError(f"{path}: line {number}: not {what}: {error}") from error
     return tuple(rows)
 

@@ -25,7 +25,8 @@ from sciRL.verification.parsing import look_alike_tag
 MAX_CHARACTERS = 200_000
 """A longer text is not read: no honest program comes near it, and every later step is linear in it."""
 
-_FENCE = re.compile(r"^[ \t]{0,3}```[ \t]*([A-Za-z0-9_+-]*)[ \t]*$", re.MULTILINE)
+# Possessive: the parts share no character, and a fence with a megabyte of spaces must not be split in every way.
+_FENCE = re.compile(r"^[ \t]{0,3}```[ \t]*+([A-Za-z0-9_+-]*+)[ \t]*+$", re.MULTILINE)
 _LANGUAGES = ("", "python", "py", "python3", "cadquery")
 
 

@@ -20,6 +20,7 @@ from domains.cad.screen import Refusal, screen
 from sciRL.errors import UserError
 from sciRL.task import Task
 from sciRL.verification.base import Item
+from sciRL.verification.sandbox.failure import MEASURED_CODES
 from sciRL.verification.sandbox.outcome import Job, Outcome
 from sciRL.verification.sandbox.pool import SandboxPool, shared_pool
 
@@ -53,7 +54,7 @@ class PartReport:
         return self.fault == "none" or self.code in SHAPE_CODES
 
 
-SHAPE_CODES = frozenset({"not_solid", "invalid", "multi_solid"})
+SHAPE_CODES = MEASURED_CODES
 """Failures that are found by measuring: the program itself ran."""
 
 
@@ -198,9 +199,9 @@ class Workshop:
             self._known[key] = _report(outcome)
 
     def _run(self, jobs: Sequence[Job]) -> list[Outcome]:
-        """Run jobs; where an exact overlap outlived the meter, its cost was misjudged: estimate it on points."""
+        """Run jobs; where an exact overlap may have outlived or crashed the meter, estimate it on points."""
         outcomes = self.pool.run(jobs)
-        late = [index for index, outcome in enumerate(outcomes) if outcome.code == "meter_timeout"]
+        late = [index for index, outcome in enumerate(outcomes) if outcome.fault == "sandbox"]
         quick = [replace(jobs[index], request={**jobs[index].request, "iou_budget_s": 0.0}) for index in late]
         for index, outcome in zip(late, self.pool.run(quick) if quick else (), strict=True):
             outcomes[index] = outcome

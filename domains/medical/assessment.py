@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from domains.medical.belief import BeliefModel
+from domains.medical.belief import BeliefModel, NaiveBayesBelief
 from domains.medical.consultation import Consultation
 from domains.medical.credit import Coefficients, distribute_rewards, probability_gains, sig_turns
 from domains.medical.kb import KnowledgeBase
@@ -51,6 +51,20 @@ def igpo_of_turns(consultation: Consultation, belief: BeliefModel) -> list[float
     """Return how much each turn before the answer raised the belief's probability of the right answer."""
     probabilities = np.exp(belief.logp(consultation.case, consultation.knowledge))
     return probability_gains([float(p) for p in probabilities])
+
+
+def expected_gain_of_turns(consultation: Consultation, belief: NaiveBayesBelief) -> list[float]:
+    """Return how much each turn before the answer was expected to raise the probability of the right answer.
+
+    This is IGPO's gain without its luck: not what this patient's reply did to the belief, but what the replies of all
+    patients that fit what was known would do on average. A turn that told nothing new is worth 0; of several facts told
+    at once the one counts that was expected to bring most.
+    """
+    known, after = consultation.knowledge[:-1], consultation.knowledge[1:]
+    turns, facts = np.nonzero(after & ~known)
+    gains = np.zeros(len(known))
+    np.maximum.at(gains, turns, belief.expected_gain(consultation.case, known[turns], facts))
+    return [float(gain) for gain in gains]
 
 
 def belief_path(consultation: Consultation, belief: BeliefModel) -> FloatArray:

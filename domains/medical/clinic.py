@@ -56,7 +56,7 @@ class Clinic:
     def __init__(self, data: Path | None, options: MedicalOptions) -> None:
         self.data = data
         self.options = options
-        self._weights: OrderedDict[str, dict[str, float]] = OrderedDict()
+        self._weights: OrderedDict[Case, dict[str, float]] = OrderedDict()
         self._replayed: OrderedDict[tuple[str, str], Consultation] = OrderedDict()
 
     @cached_property
@@ -95,12 +95,32 @@ class Clinic:
             return load_bayes(self.data)
         return None
 
+    def check(self) -> None:
+        """Raise `UserError` for options that nothing here can serve: no belief for what is paid, no patient to ask."""
+        if self.options.turn_reward == "expected":
+            self.need_table("turn_reward=expected")
+        elif self.options.turn_reward != "none":
+            self.need_belief(f"turn_reward={self.options.turn_reward}")
+        if self.options.diagnosis == "belief":
+            self.need_belief("diagnosis=belief")
+        if self.options.endpoint is not None:
+            _endpoint(self.options.endpoint)
+
     def need_belief(self, what: str) -> OptionBelief:
         """Return the belief; `UserError` says that `what` needs one where there is none."""
         if self.belief is None:
             raise UserError(
                 f"{what} values facts by a belief model, and {self.data} has neither a knowledge base nor "
                 f"{BAYES_FILE}; name a language model with belief_model, or use turn_reward=none and rubric=outcome"
+            )
+        return self.belief
+
+    def need_table(self, what: str) -> NaiveBayesBelief:
+        """Return the belief of a knowledge base; `UserError` says that `what` needs one where there is none."""
+        if not isinstance(self.belief, NaiveBayesBelief):
+            raise UserError(
+                f"{what} needs the chances of replies that were not given, which only a knowledge base has; "
+                f"{self.data} has none, or belief_model is set; allowed there: none, sig, promed, belief"
             )
         return self.belief
 
@@ -124,9 +144,10 @@ class Clinic:
 
     def weights(self, case: Case) -> dict[str, float]:
         """Return the Shapley weight of each fact that is not known at the start, by its id; they sum to 1."""
-        if case.id not in self._weights:
-            _keep(self._weights, case.id, case_weights(self.need_belief("SIG"), case, self.options.weights))
-        return self._weights[case.id]
+        # By the whole case: answers that bring their own may call two of them alike.
+        if case not in self._weights:
+            _keep(self._weights, case, case_weights(self.need_belief("SIG"), case, self.options.weights))
+        return self._weights[case]
 
     def consultation(self, task: Task, record: str) -> Consultation:
         """Return the consultation of a record, the patient asked again; text that is no record raises `ValueError`."""

@@ -45,6 +45,16 @@ LISTED = 50
 
 BAYES_FILE = "bayes.json"
 DISCLAIMER = "Research software, not medical advice; not reviewed by clinicians."
+READ_BY = {
+    **dict.fromkeys(("count", "diseases", "options", "min_present", "dialogues"), ("kb",)),
+    "known": ("mediq", "medqa"),
+    "limit": ("mediq", "medqa", "cases", "ddxplus"),
+}
+"""Options that only some kinds of sources read."""
+
+OF_SEARCH = ("iterations", "budget", "confidence", "completion")
+"""Options that only a search for dialogues reads."""
+
 LICENCES = {
     "kb": "Patients drawn from a table of frequencies; the embedded table is the project's own text (Apache-2.0).",
     "mediq": "CC BY 4.0 (MediQ, Li et al. 2024, arXiv 2406.00922; items derived from MedQA).",
@@ -131,6 +141,7 @@ def build(source: str, out: Path, options: Mapping[str, str]) -> BuildReport:
     """
     settings = parse_build_settings(BuildSettings, options)
     opened = open_source(source)
+    _refuse_unread(settings, opened)
     out = Path(out)
     refuse_existing(out, settings.overwrite)
     table = _table(opened, settings)
@@ -153,6 +164,22 @@ def build(source: str, out: Path, options: Mapping[str, str]) -> BuildReport:
     sizes = {split: len(part) for split, part in parts.items()}
     examples = [row.case.to_json()[:2000] for part in parts.values() for row in part[:1]]
     return BuildReport(out, collected.read, sum(sizes.values()), dict(collected.counts), sizes, examples)
+
+
+def _refuse_unread(settings: BuildSettings, opened: Source) -> None:
+    """Raise `UserError` for an option that was set to something and that nothing would read."""
+    for name in sorted(settings.model_fields_set):
+        value = getattr(settings, name)
+        if value == BuildSettings.model_fields[name].default:
+            continue
+        kinds = READ_BY.get(name, (opened.kind,))
+        if opened.kind not in kinds:
+            raise UserError(
+                f"build option {name}={value}: a source of kind {opened.kind} ({opened.name}) does not read it; "
+                f"it is for {', '.join(kinds)}"
+            )
+        if name in OF_SEARCH and settings.dialogues == "none":
+            raise UserError(f"build option {name}={value} is read with dialogues=uct or dialogues=bon only")
 
 
 def _table(opened: Source, settings: BuildSettings) -> str | None:
@@ -243,7 +270,10 @@ def load_bayes(folder: Path) -> EvidenceBayes:
     path = Path(folder) / BAYES_FILE
     if not path.is_file() or not all((Path(folder) / name).is_file() for name in (EVIDENCES, CONDITIONS)):
         raise UserError(f"{folder}: no folder built from DDXPlus ({BAYES_FILE}, {EVIDENCES}, {CONDITIONS})")
-    return EvidenceBayes.from_json(path.read_text(encoding="utf-8"), Ontology.load(folder))
+    try:
+        return EvidenceBayes.from_json(path.read_text(encoding="utf-8"), Ontology.load(folder))
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: no counts of patients and evidences: {error}") from error
 
 
 def _manifest(

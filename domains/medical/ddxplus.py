@@ -83,6 +83,8 @@ def read_patient(record: Mapping[str, str], ontology: Ontology) -> DdxPatient:
     Raises:
         ItemError: a column is missing or unreadable, or names what the ontology does not have.
     """
+    if None in record:
+        raise ItemError("more cells than columns", f"{record[None]}"[:60])  # type: ignore[index]
     missing = [name for name in COLUMNS if not record.get(name)]
     if missing:
         raise ItemError("missing columns", ", ".join(missing))
@@ -103,7 +105,7 @@ def read_patient(record: Mapping[str, str], ontology: Ontology) -> DdxPatient:
         pathology=record["PATHOLOGY"],
         evidences={name: tuple(sorted(set(values))) for name, values in evidences.items()},
         initial=record["INITIAL_EVIDENCE"],
-        differential=_differential(record),
+        differential=_differential(record, ontology),
     )
 
 
@@ -158,12 +160,16 @@ def _literal(record: Mapping[str, str], column: str) -> list[Any]:
     return values
 
 
-def _differential(record: Mapping[str, str]) -> tuple[tuple[str, float], ...]:
+def _differential(record: Mapping[str, str], ontology: Ontology) -> tuple[tuple[str, float], ...]:
     entries = _literal(record, "DIFFERENTIAL_DIAGNOSIS")
     try:
-        return tuple((str(name), float(probability)) for name, probability in entries)
+        found = tuple((str(name), float(probability)) for name, probability in entries)
     except (TypeError, ValueError):
         raise ItemError("list unreadable", "DIFFERENTIAL_DIAGNOSIS holds no [pathology, probability] pairs") from None
+    unknown = [name for name, _ in found if name not in ontology.pathologies]
+    if unknown:
+        raise ItemError("unknown pathology", f"{unknown[0]} in DIFFERENTIAL_DIAGNOSIS")
+    return found
 
 
 def _read_object(path: Path) -> dict[str, Any]:
@@ -184,8 +190,11 @@ def _evidence(path: Path, name: str, record: Any) -> Evidence:
         raise UserError(f"{path}: {name}: an object with {', '.join(needed)} is needed")
     if record["data_type"] not in ("B", "C", "M"):
         raise UserError(f"{path}: {name}: data_type is {record['data_type']!r}; allowed are B, C, M")
-    words = {
-        str(value): str(record["value_meaning"].get(str(value), {}).get("en", value))
-        for value in record["possible-values"]
-    }
+    values, meanings = record["possible-values"], record["value_meaning"]
+    if not isinstance(values, list) or not isinstance(meanings, dict):
+        raise UserError(f"{path}: {name}: possible-values must be a list and value_meaning an object")
+    words = {}
+    for value in map(str, values):
+        meaning = meanings.get(value, {})
+        words[value] = str(meaning.get("en", value) if isinstance(meaning, dict) else value)
     return Evidence(name, record["question_en"], record["data_type"], words, str(record["default_value"]))

@@ -26,7 +26,7 @@ from sciRL.task import Message
 
 if TYPE_CHECKING:
     from sciRL.models.loading import LanguagePolicy
-    from sciRL.rollout.base import Sampler, SamplingParameters
+    from sciRL.rollout.base import Completion, Sampler, SamplingParameters
 
 GREEDY = "greedy information gain"
 KB_DOCTORS = tuple(name for name in POLICIES if name != "oracle")
@@ -105,9 +105,7 @@ def _progress(kb: KnowledgeBase, consultation: Consultation) -> Progress:
 
 
 class ModelDoctor:
-    """A language model takes the turns of one consultation, ids in and ids out as in a rollout.
-
-    What it wrote is never tokenised again: replies are appended to one growing row of ids.
+    """A language model takes the turns of one consultation: the row of a rollout's episode grows with it.
 
     Args:
         policy: the trained model and its tokenizer.
@@ -125,15 +123,17 @@ class ModelDoctor:
         parameters: SamplingParameters,
         seed: int = 0,
     ) -> None:
-        from sciRL.models.loading import render_prompt
+        from sciRL.rollout.episodes import Row
+        from sciRL.trajectory import Role
 
         self.policy = policy
         self.sampler = sampler
         self.seed = seed
         self.parameters = parameters
-        self.ids = render_prompt(policy.tokenizer, prompt)
+        self.row = Row()
+        self.row.add(Role.PROMPT, policy.render(prompt), 0)
         self._written: list[str] = []
-        self._ended = True
+        self._last: Completion | None = None
 
     def next_turn(self, consultation: Consultation) -> str:
         """Draw the next turn.
@@ -142,24 +142,15 @@ class ModelDoctor:
             UserError: the model's context is full.
             ValueError: the consultation is not the one that this doctor has led so far.
         """
-        from sciRL.models.loading import decode_completion
-        from sciRL.rollout.base import GenerationRequest
-        from sciRL.rollout.continuation import continuation_ids
-
         if [turn.text for turn in consultation.turns] != self._written:
             raise ValueError("the turns of this consultation were not written by this doctor; begin with another one")
-        if consultation.turns:
-            reply = read_after(consultation, len(consultation.turns) - 1)
-            self.ids += continuation_ids(self.policy.tokenizer, reply, self._ended, self.policy.eos_ids)
-        if len(self.ids) + self.parameters.max_new_tokens > self.policy.max_context:
-            raise UserError(
-                f"the policy's context of {self.policy.max_context} tokens is full after {len(self._written)} turns"
-            )
-        request = GenerationRequest(tuple(self.ids), request_seed(self.seed, "turn", len(self._written)))
-        completion = self.sampler.generate([request], self.parameters)[0]
-        self.ids += completion.ids.tolist()
-        self._ended = completion.stop == "eos"
-        self._written.append(decode_completion(self.policy.tokenizer, completion.ids))
+        turn = len(self._written)
+        if self._last is not None:
+            self.row.add_reply(self.policy, self._last, read_after(consultation, turn - 1), turn - 1)
+        if not self.row.has_room(self.parameters, self.policy.max_context):
+            raise UserError(f"the policy's context of {self.policy.max_context} tokens is full after {turn} turns")
+        [self._last] = self.sampler.generate([self.row.request(self.seed, turn)], self.parameters)
+        self._written.append(self.row.add_turn(self.policy, self._last, turn))
         return self._written[-1]
 
 

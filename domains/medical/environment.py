@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from domains.medical.answers import BEGIN
-from domains.medical.assessment import igpo_of_turns, promed_rewards, sig_of_turns
+from domains.medical.assessment import expected_gain_of_turns, igpo_of_turns, promed_rewards, sig_of_turns
 from domains.medical.clinic import Clinic
 from domains.medical.consultation import Consultation
 from domains.medical.interview import Interview
@@ -69,10 +69,7 @@ class ConsultationEnvironment:
     def __init__(self, clinic: Clinic) -> None:
         self.clinic = clinic
         self.max_turns = clinic.options.budget + 1
-        if clinic.options.turn_reward != "none":
-            clinic.need_belief(f"turn_reward={clinic.options.turn_reward}")
-        if clinic.options.diagnosis == "belief":
-            clinic.need_belief("diagnosis=belief")
+        clinic.check()
 
     def reset(self, task: Task, seed: int) -> ConsultationEpisode:
         """Return the consultation of a task; nothing is drawn."""
@@ -96,6 +93,8 @@ def turn_rewards(consultation: Consultation, clinic: Clinic) -> list[float]:
         return [0.0] * len(consultation.turns)
     if rule == "belief":
         asked = igpo_of_turns(consultation, clinic.need_belief("turn_reward=belief"))
+    elif rule == "expected":
+        asked = expected_gain_of_turns(consultation, clinic.need_table("turn_reward=expected"))
     elif rule == "sig":
         asked = sig_of_turns(consultation, clinic.weights(consultation.case))
     else:

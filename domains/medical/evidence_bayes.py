@@ -120,12 +120,12 @@ class EvidenceBayes:
 
     @classmethod
     def from_json(cls, text: str, ontology: Ontology) -> EvidenceBayes:
-        """Build a belief from `to_json` output; counts that do not fit the ontology raise `UserError`."""
+        """Build a belief from `to_json` output; counts that do not fit the ontology raise `ValueError`."""
         data = json.loads(text)
         patients, counts = np.array(data["patients"], dtype=np.int64), np.array(data["counts"], dtype=np.int64)
         shape = (len(ontology.pathologies), len(_columns(ontology)))
         if counts.shape != shape or patients.shape != shape[:1]:
-            raise UserError(f"naive Bayes counts of shape {counts.shape} do not fit the ontology, which needs {shape}")
+            raise ValueError(f"counts of shape {counts.shape} do not fit the ontology, which needs {shape}")
         return cls(ontology, patients, counts)
 
     @cached_property

@@ -37,13 +37,18 @@ def mediq_case(record: Mapping[str, Any], known: KnownRule) -> Case:
         known: what the doctor is told: the facts of the context's first sentence, or the first half of all.
 
     Raises:
-        ItemError: a key is missing, or there are no facts.
+        ItemError: a key is missing or of another form, or there are no facts.
         UserError: what the keys hold makes no case.
 
     Example: the fact "3. Patient complains of fever." becomes "Patient complains of fever.", asked for by the id f3.
     """
     _need(record, {"id", "question", "context", "options", "answer_idx", "facts"})
-    texts = [_NUMBER.sub("", str(text)).strip() for text in record["facts"]]
+    facts = record["facts"]
+    if not isinstance(facts, list) or not all(isinstance(text, str) for text in facts):
+        raise ItemError("facts are no list of strings", f"found {str(facts)[:60]!r}")
+    if not isinstance(record["id"], int | str):
+        raise ItemError("id is no number or string", f"found {record['id']!r}")
+    texts = [_NUMBER.sub("", text).strip() for text in facts]
     texts = list(dict.fromkeys(text for text in texts if text))
     if not texts:
         raise ItemError("no facts", f"item {record['id']}")
@@ -91,7 +96,9 @@ def split_sentences(text: str) -> list[str]:
 
 def _case(identity: str, texts: Sequence[str], known: int, record: Mapping[str, Any]) -> Case:
     options, answer = record["options"], record["answer_idx"]
-    letters = sorted(options) if isinstance(options, Mapping) else []
+    if not isinstance(options, Mapping):
+        raise ItemError("options are no object of letters and texts", f"found {str(options)[:60]!r}")
+    letters = sorted(options)
     if len(letters) < 2 or answer not in letters:
         raise ItemError("answer is no option", f"answer_idx {answer!r}, options {letters}")
     facts = tuple(Fact(f"f{number}", text) for number, text in enumerate(texts, start=1))

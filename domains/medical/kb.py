@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from domains.medical.schema import Fact, FloatArray
+from domains.medical.schema import Fact, FloatArray, normalised
 from sciRL.errors import UserError
 
 EMBEDDED = Path(__file__).parent / "data" / "toy_kb.txt"
@@ -166,6 +166,7 @@ def parse_kb(text: str, where: str) -> KnowledgeBase:
         by_letter[letter].append((f"{where}: line {number}", [part.strip() for part in rest.split("|")]))
     findings = [_finding(line, parts) for line, parts in by_letter["F"]]
     _distinct(by_letter["F"], "finding", [finding.id for finding in findings])
+    _distinct_wordings(by_letter["F"], findings)
     known = {finding.id for finding in findings}
     diseases = [_disease(line, parts, known) for line, parts in by_letter["D"]]
     _distinct(by_letter["D"], "disease", [disease.id for disease in diseases])
@@ -230,6 +231,16 @@ def _identifier(line: str, text: str) -> str:
     if not _ID.fullmatch(text):
         raise UserError(f"{line}: {text!r} is no id; allowed are letters, digits and _, with a letter first")
     return text
+
+
+def _distinct_wordings(lines: Sequence[tuple[str, list[str]]], findings: Sequence[Finding]) -> None:
+    """Raise `UserError` for words that ask for two findings: the second could never be asked for by them."""
+    owners: dict[str, str] = {}
+    for (line, _), finding in zip(lines, findings, strict=True):
+        for wording in (finding.id, finding.question, *finding.aliases):
+            owner = owners.setdefault(normalised(wording), finding.id)
+            if owner != finding.id:
+                raise UserError(f"{line}: {wording!r} asks for the finding {owner!r} already")
 
 
 def _distinct(lines: Sequence[tuple[str, list[str]]], what: str, names: Sequence[str]) -> None:

@@ -39,11 +39,22 @@ _SUFFIXES = ("iness", "ness", "ies", "ing", "ed", "es", "ly", "s", "e", "y")
 _STOP_WORDS = frozenset(
     _WORD.findall("""
     a about after all an and any are as at be been being by can complain complains could did do does doctor ever
-    experience experienced experiencing feel feeling felt for from get getting had has have having her him his how i if
-    in is it its lately me much my of often on or our patient patients please recent recently she he so some symptom
-    symptoms tell than that the their them there they this to up was were what when where which while who with would
-    you your notice noticed one reports report history""")
+    experience experienced experiencing feel feeling felt for from get getting go goes had has have having her him his
+    how i if in into is it its lately me more much my of often on or our patient patients please recent recently she he
+    so some start started symptom symptoms tell than that the their them there they this time to up usual usually very
+    was were what when where which while who with would you your notice noticed one reports report history""")
 )
+_SYNONYMS = {
+    word: names[0]
+    for names in (
+        ("urine", "pee", "peeing", "urinate", "urinating"),
+        ("phlegm", "sputum"),
+        ("fever", "temperature"),
+        ("belly", "stomach", "tummy", "abdomen"),
+    )
+    for word in names
+}
+"""Everyday words that mean the same, each by the first of its line."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +104,7 @@ class QuestionMatcher:
                 self._exact.setdefault(normalised(wording), topic.key)
         self._aliases = [(_words(alias), topic.key) for topic in self.topics for alias in topic.aliases]
         self._words = [frozenset(_content(topic.text)) for topic in self.topics]
+        self._names = [frozenset(_content(topic.key)) for topic in self.topics]
         self._rarity = _rarity(self._words)
 
     def match(self, question: str) -> Match:
@@ -124,7 +136,8 @@ class QuestionMatcher:
             return aliased, "alias"
         if self.similarity is not None:
             return self._by_similarity(clause), "similarity"
-        return self._by_words(frozenset(_content(clause))), "words"
+        asked = frozenset(_content(clause))
+        return self._by_words(asked) or self._by_name(asked), "words"
 
     def _by_alias(self, words: list[str]) -> list[str]:
         hits = [(alias, key) for alias, key in self._aliases if _contains(words, alias)]
@@ -142,6 +155,11 @@ class QuestionMatcher:
         scores = list(self.similarity(clause.strip(), [topic.text for topic in self.topics]))
         best = max(range(len(scores)), key=scores.__getitem__)
         return [self.topics[best].key] if scores[best] >= self.threshold else []
+
+    def _by_name(self, asked: frozenset[str]) -> list[str]:
+        """Return the topics whose key stands in a question: "Do you have palpitations?" asks for `palpitations`."""
+        keys = [topic.key for topic, name in zip(self.topics, self._names, strict=True) if name and name <= asked]
+        return keys[:1] if self.vague == "first" else keys
 
     def _by_words(self, asked: frozenset[str]) -> list[str]:
         if not asked:
@@ -191,7 +209,7 @@ def _words(text: str) -> list[str]:
 
 
 def _content(text: str) -> list[str]:
-    return [_stem(word) for word in _words(text) if word not in _STOP_WORDS]
+    return [_stem(_SYNONYMS.get(word, word)) for word in _words(text) if word not in _STOP_WORDS]
 
 
 def _stem(word: str) -> str:

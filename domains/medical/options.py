@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 PromptStyle = Literal["chat", "compact"]
 Teacher = Literal["dialogues", "greedy", "random"]
-TurnReward = Literal["none", "sig", "promed", "belief"]
+TurnReward = Literal["none", "sig", "promed", "belief", "expected"]
 RubricName = Literal["outcome", "thorough", "answer", "question"]
 
 
@@ -73,8 +73,9 @@ class MedicalOptions(BaseModel):
 
     turn_reward: TurnReward = "none"
     """What a question earns itself: the Shapley information gain of the facts it brought (sig), ProMed's sum of gain,
-    outcome and form (promed; set the outcome's weight to 0), or how much it raised the probability of the right answer
-    by the dataset's belief model (belief). What the policy itself believes is paid by `turns: {method: igpo}`."""
+    outcome and form (promed; set the outcome's weight to 0), how much it raised the probability of the right answer by
+    the dataset's belief model (belief), or how much it was expected to raise it, whatever this patient replied
+    (expected, which needs a knowledge base). What the policy itself believes is paid by `turns: {method: igpo}`."""
 
     weights: Literal["positive", "paper", "uniform", "zscore"] = "positive"
     """How Shapley values become the weights that sig and promed pay (paper: softmax at temperature 2)."""

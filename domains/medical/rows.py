@@ -50,6 +50,11 @@ class KbRow:
         known = {entry.name for entry in fields(cls)}
         if set(data) != known:
             raise ValueError(f"missing {sorted(known - set(data))}, unknown {sorted(set(data) - known)}")
+        lists = [data["present"], data["known"], data["options"] or []]
+        if not all(isinstance(names, list) and all(isinstance(name, str) for name in names) for names in lists):
+            raise ValueError("present, known and options must be lists of ids (options may be null)")
+        if not isinstance(data["id"], str) or not isinstance(data["disease"], str):
+            raise ValueError("id and disease must be strings")
         options = None if data["options"] is None else tuple(data["options"])
         return cls(data["id"], data["disease"], tuple(data["present"]), tuple(data["known"]), options)
 

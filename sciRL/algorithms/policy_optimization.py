@@ -93,8 +93,8 @@ class TurnConfig(BaseModel):
     """outcome: the verdict on the episode alone; turns: what a turn and those after it earn, the verdict included,
     compared with the group's other turns at its place; igpo: gains of belief in the right answer and the verdict;
     promed: each turn its own reward, no returns."""
-    gamma: float = Field(1.0, gt=0, le=1)
-    """Discount per turn of the methods that sum up returns."""
+    gamma: float = Field(1.0, ge=0, le=1)
+    """Discount per turn of the methods that sum up returns; 0 leaves each turn its own reward."""
     turn_weight: float = Field(1.0, ge=0)
     """Weight of a turn's own reward."""
     outcome_weight: float = Field(1.0, ge=0)

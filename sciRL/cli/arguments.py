@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
-from sciRL.domain import Domain
+from sciRL.domain import Domain, load_domain
 from sciRL.errors import UserError
 
 
 def add_domain(parser: argparse.ArgumentParser) -> None:
     """Add the positional name of a domain."""
     parser.add_argument("domain", help="a domain's name, as `scirl domains` lists them")
+
+
+def open_domain(name: str, stream: TextIO | None = None) -> Domain:
+    """Load a domain and say what it must not be taken for, before the command says anything else.
+
+    Args:
+        name: the domain's.
+        stream: where to say it; by default stdout, for commands whose output no program reads.
+    """
+    domain = load_domain(name)
+    if domain.disclaimer:
+        print(domain.disclaimer, file=stream or sys.stdout, flush=True)
+    return domain
 
 
 def add_overrides(parser: argparse.ArgumentParser) -> None:

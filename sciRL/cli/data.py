@@ -6,8 +6,8 @@ import argparse
 import json
 from pathlib import Path
 
-from sciRL.cli.arguments import add_domain, key_values
-from sciRL.domain import BuildReport, Domain, load_domain
+from sciRL.cli.arguments import add_domain, key_values, open_domain
+from sciRL.domain import BuildReport, Domain
 from sciRL.errors import UserError
 
 HELP = "build a dataset folder from a file of your field, or check one"
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Build or check; a folder with problems exits with 1."""
     if args.action == "build":
-        domain = load_domain(args.domain)
+        domain = open_domain(args.domain)
         report = domain.build(args.source, args.out, key_values(args.option, "--option"))
         print("\n".join(_build_lines(report)))
         return 0
@@ -52,14 +52,14 @@ def _domain_of(folder: Path) -> Domain:
         raise UserError(
             f"{manifest} is missing or names no domain: {folder} was not made by `scirl data build`"
         ) from None
-    return load_domain(str(name))
+    return open_domain(str(name))
 
 
 def _build_lines(report: BuildReport) -> list[str]:
     lines = [f"{report.out}: kept {report.kept} of {report.read} rows"]
     lines += [f"  {name:12s} {count}" for name, count in report.splits.items()]
     if report.dropped:
-        lines.append("dropped:")
+        lines.append("dropped (manifest.json says more):")
         lines += [f"  {count:6d}  {reason}" for reason, count in sorted(report.dropped.items(), key=lambda x: -x[1])]
     if report.examples:
         lines += ["first row:", *(f"  {line}" for line in report.examples[0].splitlines())]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from sciRL.cli.arguments import add_data, add_domain, add_overrides, positive
+from sciRL.cli.arguments import add_data, add_domain, add_overrides, open_domain, positive
 
 HELP = "score a run or a model on held-out tasks"
 EXAMPLES = """examples:
@@ -26,11 +26,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate and print the summary that the run's machinery returns."""
+    domain = open_domain(args.domain)
+
     from sciRL.run.inference import evaluate
 
     result = evaluate(
         args.policy,
-        args.domain,
+        domain,
         data=args.data,
         split=args.split,
         n=args.n,

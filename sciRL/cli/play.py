@@ -7,8 +7,8 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from sciRL.cli.arguments import add_data, add_domain, add_overrides, domain_options
-from sciRL.domain import Domain, load_domain
+from sciRL.cli.arguments import add_data, add_domain, add_overrides, domain_options, open_domain
+from sciRL.domain import Domain
 from sciRL.errors import UserError
 
 HELP = "open a page on which a person takes the policy's part, or watches it"
@@ -32,13 +32,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Serve the page until Ctrl-C."""
-    domain = load_domain(args.domain)
+    domain = open_domain(args.domain)
     options, data = options_and_data(domain, args)
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
         _bind(listener, args.port)
         server = _make_server(domain, data, options, args.policy)
-        if domain.disclaimer:
-            print(domain.disclaimer)
         print(f"http://{HOST}:{listener.getsockname()[1]}/ (Ctrl-C ends it)", flush=True)
         try:
             server.run(sockets=[listener])

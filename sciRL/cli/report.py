@@ -16,7 +16,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write `report.html` from what the run folder holds."""
+    from sciRL.run.directory import RunDirectory
     from sciRL.run.report import rewrite_report
 
-    print(rewrite_report(args.run))
+    disclaimer = RunDirectory.open(args.run).read_manifest().get("disclaimer")
+    print("\n".join(filter(None, [disclaimer, str(rewrite_report(args.run))])))
     return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from sciRL.cli.arguments import add_data, add_domain, add_overrides, positive
+from sciRL.cli.arguments import add_data, add_domain, add_overrides, open_domain, positive
 
 HELP = "draw answers from a run or a model and write them as files of the field"
 EXAMPLES = """examples:
@@ -25,8 +25,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Sample and say what was written."""
+    domain = open_domain(args.domain)
+
     from sciRL.run.inference import sample
 
-    paths = sample(args.policy, args.domain, data=args.data, n=args.n, out=args.out, overrides=args.overrides)
+    paths = sample(args.policy, domain, data=args.data, n=args.n, out=args.out, overrides=args.overrides)
     print(f"wrote {len(paths)} files to {args.out}")
     return 0

@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from sciRL.cli.arguments import add_data, add_domain, add_overrides, recipe_path
-from sciRL.domain import load_domain
+from sciRL.cli.arguments import add_data, add_domain, add_overrides, open_domain, recipe_path
 from sciRL.errors import UserError
 
 HELP = "train a policy and its control arms, and write a report"
@@ -35,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
         if fixed or args.overrides:
             extra = ", ".join([f"--{flag}" for flag in fixed] + args.overrides)
             raise UserError(f"--resume goes on with the run's own configuration; remove {extra}")
-    domain = load_domain(args.domain)
+    domain = open_domain(args.domain)
     _take_recipe(args, domain.recipe_key)
     recipe = recipe_path(domain, args.recipe or "tiny") if args.resume is None else None
     out = args.resume or args.out or default_out(args.domain, Path(args.recipe or "tiny").stem)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
-from sciRL.cli.arguments import add_data, add_domain, add_overrides, domain_options, positive
+from sciRL.cli.arguments import add_data, add_domain, add_overrides, domain_options, open_domain, positive
 from sciRL.dataset_folder import SPLITS
-from sciRL.domain import load_domain
 from sciRL.errors import UserError
 
 HELP = "score a file of answers with a domain's rubric"
@@ -32,10 +32,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Score the file and print the summary; rows that could not be read exit with 1."""
+    """Score the file and print the summary; rows that could not be read or judged exit with 1."""
     if not args.answers.is_file():
         raise UserError(f"answers file {args.answers} does not exist")
-    domain = load_domain(args.domain)
+    # The summary is JSON for whoever reads stdout.
+    domain = open_domain(args.domain, sys.stderr)
     options = domain_options(domain, args.overrides)
     data = args.data or domain.default_data()
 
@@ -50,4 +51,4 @@ def run(args: argparse.Namespace) -> int:
     with WorkerPool(args.workers) as pool:
         summary = verify_file(rubric, tasks, args.answers, args.out, pool, domain.name)
     print(json.dumps(summary, indent=1, ensure_ascii=False))
-    return 1 if summary["bad_rows"] else 0
+    return 1 if summary["bad_rows"] or summary["timeout"] or summary["error"] else 0

@@ -13,6 +13,7 @@ from sciRL.algorithms.preference import PreferenceConfig, PreferenceOptimization
 from sciRL.algorithms.setting import LanguageComputeConfig, LanguageSetting, SamplingConfig
 from sciRL.algorithms.supervised import SupervisedConfig, SupervisedFineTuning
 from sciRL.domain import Domain, LanguageDomain
+from sciRL.errors import UserError
 from sciRL.families import AlgorithmKind, Answer, Family
 from sciRL.models.loading import LanguagePolicy, ModelConfig, load_policy
 from sciRL.rollout.base import Request
@@ -82,6 +83,23 @@ def answer(setting: LanguageSetting, config: LanguageEvaluationConfig, tasks: Se
     return [Answer(text) for text in drawn.answers]
 
 
+def check(setting: LanguageSetting, trains: Sequence[BaseModel]) -> None:
+    """Read what the stages will read, so that bad data and settings end a run before it begins.
+
+    Raises:
+        UserError: data that a stage cannot use, an environment that cannot be made, or turns where there are none.
+    """
+    domain, options = setting.domain, setting.options
+    environment = domain.conversation(setting.data, options)
+    for train in trains:
+        if isinstance(train, SupervisedConfig):
+            domain.demonstrations(setting.data, "train", options, setting.seed)
+        else:
+            domain.tasks(setting.data, "train", options)
+        if environment is None and getattr(train, "turns", None) is not None:
+            raise UserError(f"turns is set, but domain {domain.name!r} asks for one answer; allowed: null")
+
+
 def reopen(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Name the run's own policy as the model: whole weights, adapters merged."""
     return {**values, "model": {**values.get("model", {}), "path": str(folder), "lora": None}}
@@ -98,6 +116,7 @@ FAMILY = Family(
     setting=LanguageSetting,
     make_policy=make_policy,
     answer=answer,
+    check=check,
     compute_unit="token passes",
     rate="tokens_per_s",
     model_name=lambda config: str(config.model.path),

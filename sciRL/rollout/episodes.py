@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from sciRL.environments.conversation import Conversation, ConversationEnvironment, Reply
-from sciRL.models.loading import decode_completion
+from sciRL.models.loading import LanguagePolicy, decode_completion
 from sciRL.rollout.base import Completion, ForcedText, GenerationRequest, Request, SamplingParameters
 from sciRL.rollout.collect import Rollout, fill_scores
 from sciRL.rollout.continuation import continuation_ids
@@ -44,6 +44,26 @@ class Row:
     def ids(self) -> list[int]:
         """All ids of the row."""
         return [token for segment in self.segments for token in segment.ids]
+
+    def has_room(self, parameters: SamplingParameters, max_context: int) -> bool:
+        """Whether the longest turn that may be drawn still fits into a context."""
+        return len(self.ids) + parameters.max_new_tokens <= max_context
+
+    def request(self, seed: int, turn: int, images: tuple[str, ...] = ()) -> GenerationRequest:
+        """Return what is asked for turn `turn`: it reads the whole row and draws by episode seed and turn alone."""
+        return GenerationRequest(tuple(self.ids), request_seed(seed, "turn", turn), images)
+
+    def add_turn(self, policy: LanguagePolicy, completion: Completion, turn: int) -> str:
+        """Append what was drawn, as it was drawn, and return its text."""
+        self.add(Role.ACTION, completion.ids.tolist(), turn, completion.logp.tolist())
+        return decode_completion(policy.tokenizer, completion.ids)
+
+    def add_reply(self, policy: LanguagePolicy, completion: Completion, reply: str, turn: int) -> None:
+        """Append the reply to the turn that was drawn last, up to where the next turn begins."""
+        follow = continuation_ids(policy.tokenizer, reply, completion.stop == "eos", policy.eos_ids)
+        if policy.vision is not None:
+            follow = policy.vision.without_placeholders(follow)
+        self.add(Role.OBSERVATION, follow, turn)
 
 
 @dataclass
@@ -143,20 +163,15 @@ class EpisodeRollout(Rollout):
         return episode
 
     def _turn(self, live: list[Episode], turn: int, parameters: SamplingParameters) -> None:
-        room = [
-            episode for episode in live if len(episode.rows[-1].ids) + parameters.max_new_tokens <= self.max_context
-        ]
+        room = []
         for episode in live:
-            if len(episode.rows[-1].ids) + parameters.max_new_tokens > self.max_context:
+            if episode.rows[-1].has_room(parameters, self.max_context):
+                room.append(episode)
+            else:
                 episode.truncated = True
                 episode.replies.append(Reply(done=True, info={"end": "context is full"}))
                 episode.row_of_turn.append(-1)
-        requests = [
-            GenerationRequest(
-                tuple(episode.rows[-1].ids), request_seed(episode.seed, "turn", turn), episode.task.images
-            )
-            for episode in room
-        ]
+        requests = [episode.rows[-1].request(episode.seed, turn, episode.task.images) for episode in room]
         completions = self.processes.gather_shares(self.sampler.generate(self.processes.share(requests), parameters))
         for episode, completion in zip(room, completions, strict=True):
             self._apply(episode, turn, completion)
@@ -165,8 +180,7 @@ class EpisodeRollout(Rollout):
 
     def _apply(self, episode: Episode, turn: int, completion: Completion) -> None:
         row = episode.rows[-1]
-        row.add(Role.ACTION, completion.ids.tolist(), turn, completion.logp.tolist())
-        reply = episode.conversation.step(decode_completion(self.policy.tokenizer, completion.ids))
+        reply = episode.conversation.step(row.add_turn(self.policy, completion, turn))
         if turn + 1 == self.environment.max_turns and not reply.done:
             reply = Reply(**{**vars(reply), "done": True})
         episode.replies.append(reply)
@@ -176,11 +190,7 @@ class EpisodeRollout(Rollout):
             return
         rebuilt = episode.conversation.context()
         if rebuilt is None:
-            ended = completion.stop == "eos"
-            follow = continuation_ids(self.policy.tokenizer, reply.text, ended, self.policy.eos_ids)
-            if self.policy.vision is not None:
-                follow = self.policy.vision.without_placeholders(follow)
-            row.add(Role.OBSERVATION, follow, turn)
+            row.add_reply(self.policy, completion, reply.text, turn)
         else:
             fresh = Row()
             fresh.add(Role.PROMPT, self.policy.render(rebuilt, episode.task.images), turn + 1)

@@ -35,6 +35,7 @@ class RunSummary:
     data_hash: str
     roles: dict[str, str]
     arms: dict[str, dict[str, float]]
+    disclaimer: str = ""
 
     @property
     def trained(self) -> list[str]:
@@ -70,6 +71,11 @@ class Comparison:
     figures: dict[str, dict[tuple[str, str], Spread]]
     differences: list[Difference]
     warnings: list[str]
+
+    @property
+    def disclaimers(self) -> list[str]:
+        """What the runs' domains must not be taken for, each once."""
+        return list(dict.fromkeys(run.disclaimer for run in self.runs if run.disclaimer))
 
 
 def parse_run(text: str) -> tuple[str | None, Path]:
@@ -136,7 +142,7 @@ def paired_difference(what: str, metric: str, pairs: Sequence[tuple[float, float
 
 def comparison_text(comparison: Comparison) -> str:
     """Return the comparison for a terminal."""
-    lines = [f"warning: {text}" for text in comparison.warnings]
+    lines = [*comparison.disclaimers, *(f"warning: {text}" for text in comparison.warnings)]
     lines.append(f"\n{'method':20s} {'arm':20s} " + " ".join(f"{name:>26s}" for name in HEADLINE))
     for method, arm in next(iter(comparison.figures.values()), {}):
         cells = [_spread_text(comparison.figures[name][method, arm]) for name in HEADLINE]
@@ -165,9 +171,9 @@ def comparison_html(comparison: Comparison) -> str:
         for item in comparison.differences
     ]
     runs = [[text_cell(run.method), text_cell(str(run.seed)), text_cell(str(run.path))] for run in comparison.runs]
-    body = "<h1>Comparison of runs</h1>" + "".join(
-        f'<div class="warning">{text_cell(text).html}</div>' for text in comparison.warnings
-    )
+    body = "<h1>Comparison of runs</h1>"
+    body += "".join(f'<p class="note">{text_cell(text).html}</p>' for text in comparison.disclaimers)
+    body += "".join(f'<div class="warning">{text_cell(text).html}</div>' for text in comparison.warnings)
     heads = ["Method", "Arm", *map(_plain, HEADLINE)]
     body += section("Final figures", table(heads, rows), "Mean ± sample standard deviation over seeds.")
     if others and trained:
@@ -194,6 +200,7 @@ def _read_run(method: str | None, path: Path, names: dict[str, str]) -> RunSumma
         data_hash=str(manifest["data_hash"]),
         roles={arm.name: arm.role for arm in arms.values()},
         arms={arm.name: arm.summary() for arm in arms.values()},
+        disclaimer=str(manifest.get("disclaimer", "")),
     )
 
 

@@ -23,6 +23,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import IO, Any
 
+from sciRL.dataset_folder import refuse_below_file
 from sciRL.errors import UserError
 
 RECORDED_PACKAGES = ("sciRL", "torch", "transformers", "numpy", "safetensors", "peft", "accelerate", "tokenizers")
@@ -71,7 +72,8 @@ class RunDirectory:
 
     @staticmethod
     def check_free(path: Path) -> None:
-        """Raise `UserError` when a new run cannot be made there because something is there already."""
+        """Raise `UserError` when a new run cannot be made there because something is there or in the way."""
+        refuse_below_file(path)
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             hint = f"go on with --resume {path}, or choose" if (path / "manifest.json").exists() else "choose"
             raise UserError(f"run folder {path} exists and is not empty: {hint} another --out")

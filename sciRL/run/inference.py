@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sciRL.config import load_config
+from sciRL.dataset_folder import refuse_below_file
 from sciRL.domain import Domain, load_domain
 from sciRL.errors import UserError
 from sciRL.families import load_family
@@ -40,6 +41,8 @@ def evaluate(
         UserError: bad input.
     """
     domain = load_domain(domain) if isinstance(domain, str) else domain
+    if out is not None:
+        _need_place(out)
     config, folder, weights = _prepare(policy, domain, data, overrides)
     with WorkerPool(config.compute.workers, config.compute.verifier_limit_s) as pool:
         setting = make_setting(domain, config, folder, pool)
@@ -67,10 +70,18 @@ def sample(
     The arguments are those of `evaluate`; `out` is the folder to write into.
     """
     domain = load_domain(domain) if isinstance(domain, str) else domain
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    _need_place(out)
+    if out.exists() and any(out.iterdir()):
         raise UserError(f"samples folder {out} exists and is not empty; choose another --out")
     arm = evaluate(policy, domain, data, "test", n, None, overrides)
     return domain.export_samples(arm.records, out)
+
+
+def _need_place(out: Path) -> None:
+    """Raise `UserError` when no folder can be made at `out`: before hours of sampling, not after."""
+    refuse_below_file(out)
+    if out.exists() and not out.is_dir():
+        raise UserError(f"--out {out} is a file; a folder is needed")
 
 
 def _prepare(

@@ -75,7 +75,8 @@ def train(
     with WorkerPool(config.compute.workers, config.compute.verifier_limit_s) as pool:
         setting = make_setting(domain, config, folder, pool, processes)
         if not resume:
-            # Only now: a model that cannot be loaded leaves no run folder behind.
+            # Only now: a model that cannot be loaded, or data that no stage can use, leaves no run folder behind.
+            load_family(domain.family).check(setting, [stage.train for stage in config.active_stages().values()])
             run = _create(domain, config, folder, out, processes)
         RunLoop(run, config, setting).run_all(resume)
     run.close()
@@ -102,7 +103,11 @@ def _create(domain: Domain, config: RunConfig, folder: Path, out: Path, processe
     if processes.is_main:
         device = str(config.compute.torch_device())
         model = load_family(domain.family).model_name(config)
-        manifest = describe_run(config.seed, folder, device, model) | {"domain": domain.name}
+        manifest = describe_run(config.seed, folder, device, model) | {
+            "domain": domain.name,
+            "title": domain.title,
+            "disclaimer": domain.disclaimer,
+        }
         run = RunDirectory.create(out, dump_config(config), manifest)
     else:
         run = RunDirectory(out)
@@ -131,7 +136,8 @@ def dataset_folder(domain: Domain, data: Path | None, out: Path) -> Path:
         raise UserError(f"data {data} does not exist; give a dataset folder, a source file or a source folder")
     if (data / "manifest.json").is_file():
         return data
-    built = out.with_name(f"{out.name}-data")
+    # Of this source as it is now: another one, or one that was changed, is built anew.
+    built = out.with_name(f"{out.name}-data-{hash_data(data)[:8]}")
     if not (built / "manifest.json").is_file():
         print(f"building a dataset from {data} in {built}")
         domain.build(str(data), built, {})
@@ -379,7 +385,6 @@ class RunLoop:
             figures = domain.figures(records, self.setting.data, self.setting.options)
             save_figures(self.run.results, [*figures, *(figure for arm in arms.values() for figure in arm.figures)])
             domain.export_samples(arms[final].records, self.run.path / "samples")
-            self.run.update_manifest(title=domain.title, disclaimer=domain.disclaimer)
             rewrite_report(self.run.path)
         self.setting.processes.barrier()
 

@@ -1,4 +1,4 @@
-"""A chat model of random weights: Qwen2 layout, byte-level tokenizer trained on the spot, ChatML template."""
+"""Chat models of random weights, and tokenizers trained on the spot: byte-level pairs, ChatML template."""
 
 from __future__ import annotations
 
@@ -13,6 +13,24 @@ CHATML = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+
+
+def merging_tokenizer(template: str | None = CHATML) -> PreTrainedTokenizerFast:
+    """Return a byte-level BPE tokenizer whose merges run across the boundaries of words and lines."""
+    backend = Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=400,
+        special_tokens=["<|im_start|>", "<|im_end|>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    backend.decoder = decoders.ByteLevel()
+    dialogue = "question: fever?\nNo.\nquestion: cough?\nYes.\nanswer: A"
+    backend.train_from_iterator([dialogue, "\nquestion", "\nYes", "\nanswer"] * 20, trainer)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<|im_end|>")
+    tokenizer.chat_template = template
+    return tokenizer
 
 
 def save_chat_model(folder: Path, texts: Sequence[str], vocabulary: int = 600, hidden: int = 32) -> Path:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any
 
+from sciRL.verification.sandbox.blame import payload_alone
 from sciRL.verification.sandbox.failure import SCRIPT_FILENAME, ScriptFailure
 from sciRL.verification.sandbox.profile import Limits, SandboxProfile
 
@@ -22,7 +26,19 @@ def run(source: str) -> bytes:
 def measure(
     payload: bytes, request: Mapping[str, Any], blobs: tuple[bytes, ...]
 ) -> tuple[dict[str, Any], tuple[bytes, ...]]:
-    """Return the payload's length and start; the request can make it misbehave as a faulty meter does."""
+    """Return the payload's length and start; the request can make it misbehave as a faulty meter does.
+
+    With "alone" it does so while it handles the payload alone.
+    """
+    with payload_alone() if request.get("alone") else nullcontext():
+        answers = _misbehave(request)
+    if answers is not None:
+        return answers
+    text = payload[:2000].decode(errors="replace")
+    return {"length": len(payload), "text": text, "request": dict(request)}, tuple(blob[::-1] for blob in blobs)
+
+
+def _misbehave(request: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[bytes, ...]] | None:
     match request.get("do"):
         case "refuse":
             raise ScriptFailure("invalid", "the payload is no good")
@@ -37,8 +53,9 @@ def measure(
             return {"length": float("nan")}, ()
         case "big":
             return {}, (bytes(int(request["bytes"])),)
-    text = payload[:2000].decode(errors="replace")
-    return {"length": len(payload), "text": text, "request": dict(request)}, tuple(blob[::-1] for blob in blobs)
+        case "crash":
+            os.kill(os.getpid(), signal.SIGSEGV)
+    return None
 
 
 TOY = SandboxProfile("toy", runner="toy_sandbox:run", meter="toy_sandbox:measure", modules=("math",))

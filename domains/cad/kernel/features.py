@@ -11,16 +11,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from OCP.BRepAdaptor import BRepAdaptor_Surface
-from OCP.BRepClass3d import BRepClass3d_SolidClassifier
 from OCP.BRepTools import BRepTools
 from OCP.GeomAbs import GeomAbs_Cylinder
-from OCP.gp import gp_Pnt
-from OCP.TopAbs import TopAbs_FACE, TopAbs_IN, TopAbs_REVERSED
+from OCP.gp import gp_Dir, gp_Lin, gp_Pnt
+from OCP.IntCurvesFace import IntCurvesFace_ShapeIntersector
+from OCP.TopAbs import TopAbs_FACE, TopAbs_REVERSED
 from OCP.TopoDS import TopoDS, TopoDS_Face, TopoDS_Shape
 
 from domains.cad.kernel.solids import explore
@@ -33,8 +34,9 @@ FULL_TURN = 2 * math.pi - 0.02
 
 _RING_POINTS = 8
 _RING_RADIUS, _RING_STEP = 0.98, 0.05
-"""Where the end of a hole is probed, in radii: just inside its wall, and so far beyond its end that the cone a drill
-leaves (118 degrees, which narrows by 0.083 there) counts as closed."""
+"""Where the way out of a hole is probed, in radii: just inside its wall, and so far beyond its end that the cone which
+a drill leaves (118 degrees, which narrows by 0.083 there) lies across it."""
+_PROBE_TOLERANCE = 1e-7
 
 
 @dataclass(frozen=True)
@@ -97,8 +99,9 @@ class _Wall:
 
     def shares_axis(self, other: _Wall) -> bool:
         near = SAME_SHARE * max(self.radius, other.radius)
-        parallel = np.linalg.norm(np.cross(self.axis, other.axis)) < AXIS_COSINE
-        return bool(parallel and np.linalg.norm(self.foot - other.foot) < near)
+        # The cheap question first: plates of hundreds of holes ask it of every pair.
+        met = np.linalg.norm(self.foot - other.foot) < near
+        return bool(met and np.linalg.norm(np.cross(self.axis, other.axis)) < AXIS_COSINE)
 
     def shares_wall(self, other: _Wall) -> bool:
         alike = abs(self.radius - other.radius) < SAME_SHARE * self.radius and self.hollow == other.hollow
@@ -117,18 +120,20 @@ def _features(solid: TopoDS_Shape, hollow: bool) -> list[Cylinder]:
                 home.append(wall)
     runs = [run for group in groups for run in _runs(group) if _turn(run) >= FULL_TURN]
     runs.sort(key=lambda run: (run[0].radius, *_middle(run).round(9)))
-    classifier = BRepClass3d_SolidClassifier(solid) if hollow else None
+    faces = IntCurvesFace_ShapeIntersector()
+    faces.Load(solid, _PROBE_TOLERANCE)
     axes: list[_Wall] = []
-    return [_feature(run, classifier, axes) for run in runs]
+    return [_feature(run, faces, axes) for run in runs]
 
 
-def _feature(run: list[_Wall], classifier: BRepClass3d_SolidClassifier | None, axes: list[_Wall]) -> Cylinder:
+def _feature(run: list[_Wall], faces: IntCurvesFace_ShapeIntersector, axes: list[_Wall]) -> Cylinder:
     first = run[0]
     number = next((i for i, known in enumerate(axes) if known.shares_axis(first)), len(axes))
     if number == len(axes):
         axes.append(first)
     start, end = min(wall.start for wall in run), max(wall.end for wall in run)
-    through = classifier is not None and _is_open(first, start, -1, classifier) and _is_open(first, end, 1, classifier)
+    middle = (start + end) / 2
+    through = first.hollow and all(_is_open(first, middle, level, faces) for level in (start, end))
     return Cylinder(
         d=2 * first.radius,
         axis=_triple(first.axis),
@@ -190,10 +195,21 @@ def _runs(group: Sequence[_Wall]) -> list[list[_Wall]]:
 
 
 def _turn(run: Sequence[_Wall]) -> float:
-    """Return how much of the circle the walls cover together, in radians."""
+    """Return how much of the circle walls cover at the level where they cover most, in radians.
+
+    Walls that never face each other are none of a hole: two halves of one, drilled from either side, turn by half.
+    """
+    levels = sorted({level for wall in run for level in (wall.start, wall.end)})
+    middles = ((low + high) / 2 for low, high in pairwise(levels))
+    met = ([wall for wall in run if wall.start <= middle <= wall.end] for middle in middles)
+    return max(map(_covered, met), default=0.0)
+
+
+def _covered(walls: Sequence[_Wall]) -> float:
+    """Return how much of the circle walls of one level cover together, in radians."""
     full = 2 * math.pi
     spans = []
-    for start, length in (wall.around for wall in run):
+    for start, length in (wall.around for wall in walls):
         end = start + min(length, full)
         spans += [(start, min(end, full)), (0.0, end - full)] if end > full else [(start, end)]
     covered, reach = 0.0, 0.0
@@ -208,18 +224,23 @@ def _middle(run: Sequence[_Wall]) -> NDArray[np.float64]:
     return run[0].foot + 0.5 * (start + end) * run[0].axis
 
 
-def _is_open(wall: _Wall, level: float, side: int, classifier: BRepClass3d_SolidClassifier) -> bool:
-    """Whether no more than half of a ring just inside the wall and just beyond its end lies in material."""
+def _is_open(wall: _Wall, middle: float, end: float, faces: IntCurvesFace_ShapeIntersector) -> bool:
+    """Whether at least half of a ring just inside the wall can leave the middle of a hole by one end.
+
+    A face lies across the way of those that cannot: the bottom of the hole or a film, however thin.
+    """
     across = np.cross(wall.axis, np.eye(3)[int(np.argmin(np.abs(wall.axis)))])
     across /= np.linalg.norm(across)
     other = np.cross(wall.axis, across)
-    centre = wall.foot + (level + side * _RING_STEP * wall.radius) * wall.axis
-    within = 0
+    way = math.copysign(1.0, end - middle) * wall.axis
+    length = abs(end - middle) + _RING_STEP * wall.radius
+    barred = 0
     for angle in np.arange(_RING_POINTS) * (2 * math.pi / _RING_POINTS) + 0.1:
         ring = _RING_RADIUS * wall.radius * (math.cos(angle) * across + math.sin(angle) * other)
-        classifier.Perform(gp_Pnt(*(float(x) for x in centre + ring)), 1e-7)
-        within += classifier.State() == TopAbs_IN
-    return within <= _RING_POINTS // 2
+        place = wall.foot + middle * wall.axis + ring
+        faces.Perform(gp_Lin(gp_Pnt(*place.tolist()), gp_Dir(*way.tolist())), 0.0, length)
+        barred += faces.NbPnt() > 0
+    return barred <= _RING_POINTS // 2
 
 
 def _canonical(axis: NDArray[np.float64]) -> NDArray[np.float64]:

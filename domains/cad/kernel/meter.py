@@ -7,7 +7,8 @@ reference that cannot be used is ours, and any other exception says so.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from domains.cad.checking import FRAME_GAIN
@@ -21,11 +22,13 @@ from domains.cad.kernel.lengths import find_lengths
 from domains.cad.kernel.mesh_formats import glb_bytes, npz_bytes, stl_bytes
 from domains.cad.kernel.part import Part, read_reference
 from domains.cad.kernel.solids import Solids, brep_bytes, read_brep, read_step, sound_solids
-from domains.cad.kernel.tessellation import DRAWN
+from domains.cad.kernel.tessellation import DRAWN, MEASURED
 from sciRL.errors import UserError
+from sciRL.verification.sandbox.blame import payload_alone
 from sciRL.verification.sandbox.failure import ScriptFailure
 
-COMPARISONS = ("iou", "aligned", "frame", "chamfer")
+OVERLAPS = ("iou", "aligned", "frame")
+COMPARISONS = (*OVERLAPS, "chamfer")
 MEASURES = ("solid", "holes", "lengths", *COMPARISONS)
 MESH_FILES = ("stl", "glb", "mesh")
 MESH_AREA_SLACK = 0.05
@@ -60,16 +63,34 @@ def measure(
     needy = [name for name in want if name in COMPARISONS]
     if needy and reference is None:
         raise UserError(f"want: {needy[0]!r} needs a reference; found none")
-    part = _payload_part(payload, request)
-    if any(name in want for name in (*COMPARISONS, *MESH_FILES)):
-        _require_mesh(part)
-    measured = _alone(part, want)
+    with _payload_to_blame():
+        part = _payload_part(payload, request)
+        if any(name in want for name in (*COMPARISONS, *MESH_FILES)):
+            _require_mesh(part)
+        if any(name in want for name in OVERLAPS) and float(request["iou_budget_s"]) <= 0:
+            part.mesh(MEASURED)  # The estimate will ask for it, then with the reference in hand.
+        measured = _alone(part, want)
     if reference is not None:
         measured["reference"] = _alone(reference, want)
         measured |= _compared(part, reference, want, request)
     names = [name for name in want if name in FILES]
     measured["blobs"] = names
     return measured, tuple(FILES[name](part) for name in names)
+
+
+@contextmanager
+def _payload_to_blame() -> Iterator[None]:
+    """Make all that the kernel does to a payload alone the failure of its program: exceptions, crashes, loops."""
+    with payload_alone():
+        try:
+            yield
+        except MemoryError:
+            raise ScriptFailure("memory", "the shape takes more memory to measure than is allowed") from None
+        except Exception as error:
+            # The kernel's exceptions share no base class; those of our own code stay our failure.
+            if not type(error).__module__.startswith("OCP."):
+                raise
+            raise ScriptFailure("invalid", f"the kernel fails on the shape: {type(error).__name__}: {error}") from None
 
 
 def _payload_part(payload: bytes, request: Mapping[str, Any]) -> Part:

@@ -26,7 +26,15 @@ from OCP.BRepGProp import BRepGProp
 from OCP.BRepTools import BRepTools
 from OCP.GProp import GProp_GProps
 from OCP.ShapeAnalysis import ShapeAnalysis_ShapeTolerance
-from OCP.TopAbs import TopAbs_EDGE, TopAbs_FACE, TopAbs_ShapeEnum, TopAbs_SHELL, TopAbs_SOLID
+from OCP.TopAbs import (
+    TopAbs_EDGE,
+    TopAbs_EXTERNAL,
+    TopAbs_FACE,
+    TopAbs_INTERNAL,
+    TopAbs_ShapeEnum,
+    TopAbs_SHELL,
+    TopAbs_SOLID,
+)
 from OCP.TopExp import TopExp, TopExp_Explorer
 from OCP.TopoDS import TopoDS_Compound, TopoDS_Shape
 from OCP.TopTools import TopTools_IndexedMapOfShape
@@ -150,13 +158,17 @@ def sound_solids(shape: TopoDS_Shape, single: bool) -> Solids:
         single: whether the part must be one solid; otherwise several may be, if none overlaps another.
 
     Raises:
-        ScriptFailure: `not_solid` (no solid, or loose faces), `multi_solid`, `too_big` (too many faces or solids, or
-            too long) or `invalid` (not finite, too thin, turned inside out, faulty, loosely toleranced, overlapping).
+        ScriptFailure: `not_a_shape`, `not_solid` (no solid, or loose faces), `multi_solid`, `too_big` (too many faces
+            or solids, or too long) or `invalid` (not finite, too thin, turned inside out, faulty, loosely toleranced,
+            overlapping, with faces that bound nothing).
     """
     solids = measure_solids(shape)
     loose = _loose_faces(shape)
     if loose:
         raise ScriptFailure("not_solid", f"{loose} loose faces beside the solid")
+    idle = sum(face.Orientation() in (TopAbs_INTERNAL, TopAbs_EXTERNAL) for face in explore(shape, TopAbs_FACE))
+    if idle:
+        raise ScriptFailure("invalid", f"{idle} faces of the solid bound no material")
     if not solids.valid:
         raise ScriptFailure("invalid", "the kernel's check finds a fault in the shape")
     tolerance = ShapeAnalysis_ShapeTolerance().Tolerance(solids.shape, 1)
@@ -172,11 +184,14 @@ def measure_solids(shape: TopoDS_Shape) -> Solids:
     """Return the solids of a shape whose measures mean something, whether or not the shape is a sound part.
 
     Raises:
-        ScriptFailure: `not_solid` (no solid), `too_big`, or `invalid` (not finite, too thin, a volume <= 0).
+        ScriptFailure: `not_a_shape` (no solid and no shell), `not_solid` (no solid), `too_big`, or `invalid` (not
+            finite, too thin, a volume <= 0).
     """
     solids = explore(shape, TopAbs_SOLID)
     if not solids:
-        raise ScriptFailure("not_solid", f"no solid; {len(explore(shape, TopAbs_FACE))} faces enclose no volume")
+        # As the runner has it: loose faces, wires and points are no shape of a part.
+        code = "not_solid" if explore(shape, TopAbs_SHELL) else "not_a_shape"
+        raise ScriptFailure(code, f"no solid; {len(explore(shape, TopAbs_FACE))} faces enclose no volume")
     if len(solids) > MAX_SOLIDS:
         raise ScriptFailure("too_big", f"{len(solids)} solids; at most {MAX_SOLIDS} are measured")
     compound = compound_of(solids)

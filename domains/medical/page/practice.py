@@ -43,6 +43,7 @@ class Practice:
     def __init__(self, data: Path, options: MedicalOptions, policy: Path | None) -> None:
         self.options = options
         self.clinic = make_clinic(data, options)
+        self.clinic.check()
         self.cases = load_cases(data, SPLIT)
         if not self.cases:
             raise UserError(f"{data}: the split {SPLIT!r} is empty; the page shows held-out patients only")

@@ -1,7 +1,8 @@
 """One forked process of a zygote: reads its input, locks itself in, does its work, writes its result, ends.
 
-What it writes: `frames.READY` once the locks are closed, before any untrusted code or data is touched, then one frame.
-Bytes without it say why the locks did not close. The content of the frame is ``{"kind": ...}`` and
+What it writes: `frames.READY` once the locks are closed, before any untrusted code or data is touched, a meter then its
+marks (see `blame`), and last one frame. Bytes without READY say why the locks did not close. The content of the frame
+is ``{"kind": ...}`` and
 
 - from a script: "payload" (one blob), or "failure" with code and message; all of it untrusted;
 - from a meter: "measurements" with the numbers (and blobs), "failure" as above, or "error" with a message.
@@ -14,7 +15,7 @@ import signal
 from collections.abc import Callable
 from typing import NoReturn
 
-from sciRL.verification.sandbox import frames
+from sciRL.verification.sandbox import blame, frames
 from sciRL.verification.sandbox.failure import SCRIPT_FILENAME, ImportDeniedError, ScriptFailure
 from sciRL.verification.sandbox.lock import Lock
 from sciRL.verification.sandbox.namespaces import OPEN_FILES
@@ -43,6 +44,7 @@ def run(work: Callable[[bytes], bytes], input_fd: int, output_fd: int, lock: Loc
         os._exit(1)
     try:
         _write(output_fd, frames.READY)
+        blame.report_to(output_fd)
         _write(output_fd, work(data))
         os._exit(0)
     finally:

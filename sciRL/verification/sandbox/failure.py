@@ -23,6 +23,9 @@ SCRIPT_CODES = frozenset(
     }
 )
 
+MEASURED_CODES = frozenset({"not_solid", "invalid", "multi_solid"})
+"""Those that only a measurement can find: a script that reports one of itself has forged it."""
+
 
 class ScriptFailure(Exception):  # noqa: N818 - a failure of the script, not an error of the program
     """The script is at fault: `code` is one of `SCRIPT_CODES`, `message` says what was found.

@@ -16,6 +16,9 @@ MAX_HEADER_BYTES = 4 << 20
 READY = b"+"
 """What a child writes before its frame, once its locks are closed and before it touches anything untrusted."""
 
+ALONE, NOT_ALONE = b"<", b">"
+"""What a meter writes before its frame when it begins and ends to handle nothing but the payload (see `blame`)."""
+
 
 class FrameError(ValueError):
     """Bytes that are no frame."""

@@ -62,7 +62,8 @@ class SandboxProfile:
             `ScriptFailure` to name a failure; any other exception is "exec_error". It must compile the source under
             the file name `SCRIPT_FILENAME`.
         meter: "module:function"; called in a meter's process with (payload, request, blobs), returns (measurements,
-            blobs). It raises `ScriptFailure` when the payload is at fault; any other exception is "sandbox_error".
+            blobs). It raises `ScriptFailure` when the payload is at fault; any other exception is "sandbox_error". What
+            only touches the payload belongs under `blame.payload_alone`, so that a crash there is the script's.
         preload: modules imported once, before the forks; what runner and meter import lazily from their own package
             belongs here too, since no project folder can be read from inside.
         modules: top-level modules that a script may import; each is imported beforehand.

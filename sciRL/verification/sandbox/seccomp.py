@@ -26,6 +26,8 @@ _NUMBER_AT, _ARCHITECTURE_AT, _ARGUMENTS_AT = 0, 4, 16
 _SET_MODE_FILTER = 1
 
 _CLONE_THREAD = 0x10000
+# New mounts, control groups, host name, System V objects, user, process ids, network: a thread can ask for them too.
+_CLONE_NEW = 0x20000 | 0x02000000 | 0x04000000 | 0x08000000 | 0x10000000 | 0x20000000 | 0x40000000
 # Write-only, read-write, create, truncate, and the bit of O_TMPFILE: the same on both architectures.
 _OPEN_FOR_WRITING = 0o1 | 0o2 | 0o100 | 0o1000 | 0o20000000
 _PRCTL_ALLOWED = (15, 16)  # PR_SET_NAME and PR_GET_NAME, which thread libraries use.
@@ -111,7 +113,13 @@ def denied_ranges(architecture: str) -> list[tuple[int, int]]:
 def _by_argument() -> dict[str, list[Instruction]]:
     """Return what decides on the calls that are allowed in part."""
     return {
-        "clone": [_argument(0), (_ANY_BIT, 0, 1, _CLONE_THREAD), _ok(), _fail(errno.EPERM)],
+        "clone": [
+            _argument(0),
+            (_ANY_BIT, 2, 0, _CLONE_NEW),
+            (_ANY_BIT, 0, 1, _CLONE_THREAD),
+            _ok(),
+            _fail(errno.EPERM),
+        ],
         # Its arguments are in memory, where a filter cannot look; the C library falls back to `clone`.
         "clone3": [_fail(errno.ENOSYS)],
         "openat2": [_fail(errno.ENOSYS)],

@@ -1,5 +1,7 @@
 """One rule finds the program of a text, and hostile texts never offer two."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -40,6 +42,14 @@ def test_other_texts_hold_no_program_and_say_why(text: str, problem: str) -> Non
     reading = read_code(text)
     assert reading.code is None
     assert problem in reading.problem
+
+
+@pytest.mark.parametrize("text", ["```" + " " * 199_990 + "!", "```python" + "\t" * 199_990, "``` " * 49_990])
+def test_a_long_text_is_read_in_linear_time(text: str) -> None:
+    began = time.process_time()
+    assert read_code(text).code is None
+    # Trying every split of the spaces took minutes.
+    assert time.process_time() - began < 2.0
 
 
 def test_bare_code_is_a_program_only_where_it_is_allowed_and_untagged() -> None:

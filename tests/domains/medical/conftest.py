@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from domains.medical.datasets import build
 from domains.medical.kb import Disease, Finding, KnowledgeBase, embedded_kb
 from domains.medical.schema import Case, Fact
 
@@ -19,6 +20,14 @@ THREE = [[0.9, 0.8, 0.1], [0.6, 0.2, 0.5], [0.3, 0.5, 0.5]]
 @pytest.fixture(scope="session")
 def kb() -> KnowledgeBase:
     return embedded_kb()
+
+
+@pytest.fixture(scope="session")
+def drawn_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sixty patients of the first 29 diseases of the embedded knowledge base."""
+    out = tmp_path_factory.mktemp("medical") / "toy"
+    build("toy", out, {"count": "60", "diseases": "29"})
+    return out
 
 
 @pytest.fixture(scope="session")

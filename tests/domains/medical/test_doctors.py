@@ -144,7 +144,7 @@ def test_a_model_reads_and_writes_the_ids_of_a_rollout(kb: KnowledgeBase, policy
     doctor = ModelDoctor(policy, sampler, prompt, SamplingParameters(12), episode.seed)
     record = play(Interview(case, clinic.patient, 3), doctor)
     assert len(record.turns) == len(episode.replies) > 1
-    assert doctor.ids == episode.rows[-1].ids
+    assert doctor.row.ids == episode.rows[-1].ids
     with pytest.raises(ValueError, match="were not written by this doctor"):
         doctor.next_turn(Interview(case, clinic.patient, 3).record)
 

@@ -68,6 +68,8 @@ def test_noisy_or_and_prior() -> None:
         ("F x | X | 0.1", "line 7: the question of 'x' is 'X'; it must end with"),
         ("F x | X? | 0.1 | a;;b", "line 7: 'x' has an empty alias"),
         ("F x | X?", "line 7: a finding is 'F id"),
+        ("F x | X? | 0.1 | Feverish", "line 7: 'Feverish' asks for the finding 'fever' already"),
+        ("F x | do you cough? | 0.1", "line 7: 'do you cough\\?' asks for the finding 'cough' already"),
         ("R alone | fever", "line 7: a red flag is"),
         ("R odd | fever rash", "line 7: the red flag 'odd' has the unknown finding 'rash'"),
         ("fever is bad", "line 7: begins with 'fever'; allowed are F, D, R and #"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -71,6 +72,24 @@ def test_mediq_items(tmp_path: Path) -> None:
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert manifest["dropped"]["no facts"]["rows"] == ["items.jsonl: line 11: item 10"]
     assert "not medical advice" in manifest["disclaimer"]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"facts": "1. A man."}, "facts are no list of strings"),
+        ({"facts": None}, "facts are no list of strings"),
+        ({"facts": ["1. A man.", 2]}, "facts are no list of strings"),
+        ({"id": [1]}, "id is no number or string"),
+        ({"options": ["Aspirin", "Rest"]}, "options are no object of letters and texts"),
+        ({"answer_idx": ["B"]}, "answer is no option"),
+    ],
+)
+def test_items_of_another_form_are_dropped_by_line(change: dict[str, object], reason: str, tmp_path: Path) -> None:
+    source = write_lines(tmp_path / "items.jsonl", [mediq_item(1), {**mediq_item(2), **change}])
+    assert build(str(source), tmp_path / "out", {}).dropped == {reason: 1}
+    listed = json.loads((tmp_path / "out" / "manifest.json").read_text())["dropped"][reason]["rows"]
+    assert listed[0].startswith("items.jsonl: line 2: ")
 
 
 def test_half_of_the_facts_known(tmp_path: Path) -> None:
@@ -162,6 +181,9 @@ def test_a_knowledge_base_becomes_short_rows_and_whole_cases(tmp_path: Path) -> 
         ({"present": ["spots"]}, "'spots' is no finding of kb.txt"),
         ({"options": ["flu", "gout"], "disease": "cold"}, "its disease 'cold' is not among the options"),
         ({"extra": 1}, r"unknown \['extra'\]"),
+        ({"present": "fever"}, "present, known and options must be lists of ids"),
+        ({"known": [1]}, "present, known and options must be lists of ids"),
+        ({"id": 5}, "id and disease must be strings"),
     ],
 )
 def test_rows_that_the_knowledge_base_does_not_know(tmp_path: Path, change: dict[str, object], message: str) -> None:
@@ -182,6 +204,49 @@ def test_checks_find_what_was_changed(tmp_path: Path) -> None:
     for expected in ("train.jsonl: sha256", "17 rows, the manifest says 16", "ids are used more than once",
                      "patients are in more than one split"):  # fmt: skip
         assert expected in problems
+
+
+def test_checks_read_the_dialogues(tmp_path: Path) -> None:
+    build("toy", tmp_path / "out", {"count": "20"})
+    case = load_cases(tmp_path / "out", "train")[0]
+    good = {"case": case.id, "asked": ["fever"], "answer": case.answer}
+    rows = [good, {**good, "case": "x"}, {**good, "asked": ["fever", "spots"]}, {**good, "answer": "ZZ"}]
+    write_lines(tmp_path / "out" / "dialogues.jsonl", [*rows])
+    assert check(tmp_path / "out") == [
+        "dialogues.jsonl: dialogue 2: no case of train has the id 'x'",
+        "dialogues.jsonl: dialogue 3: 'spots' is no finding of kb.txt",
+        f"dialogues.jsonl: dialogue 4: the answer 'ZZ' is no option of case {case.id!r}",
+    ]
+    write_lines(tmp_path / "out" / "dialogues.jsonl", [{**good, "asked": "fever"}])
+    assert "dialogues.jsonl: line 1: not a dialogue" in check(tmp_path / "out")[0]
+
+
+def test_a_broken_table_is_one_problem(tmp_path: Path) -> None:
+    build("toy", tmp_path / "out", {"count": "20"})
+    with (tmp_path / "out" / "kb.txt").open("a") as file:
+        file.write("D x | y | c | A: nothing\n")
+    problems = check(tmp_path / "out")
+    assert sum("shows the unknown finding 'nothing'" in problem for problem in problems) == 1
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (
+            {"dialogues": "uct"},
+            r"dialogues=uct: a source of kind mediq \(items\.jsonl\) does not read it; it is for kb",
+        ),
+        ({"count": "100"}, "count=100: a source of kind mediq .* it is for kb"),
+        ({"iterations": "3"}, "iterations=3 is read with dialogues=uct or dialogues=bon only"),
+    ],
+)
+def test_an_option_that_nothing_would_read_is_refused(option: dict[str, str], message: str, tmp_path: Path) -> None:
+    source = write_lines(tmp_path / "items.jsonl", [mediq_item(1)])
+    with pytest.raises(UserError, match=message):
+        build(str(source), tmp_path / "out", option)
+    with pytest.raises(UserError, match=r"limit=5: a source of kind kb .* it is for mediq, medqa, cases, ddxplus"):
+        build("toy", tmp_path / "out", {"limit": "5"})
+    assert not (tmp_path / "out").exists()
 
 
 # -- DDXPlus ----------------------------------------------------------------------------------------------------------
@@ -277,6 +342,7 @@ def test_differentials() -> None:
         ({"EVIDENCES": "[" * 500}, "list unreadable"),
         ({"INITIAL_EVIDENCE": "E_3"}, "initial evidence is not among the evidences"),
         ({"DIFFERENTIAL_DIAGNOSIS": "['Flu']"}, "list unreadable"),
+        ({"DIFFERENTIAL_DIAGNOSIS": "[['Plague', 1.0]]"}, "unknown pathology"),
     ],
 )
 def test_bad_ddxplus_rows_are_counted(
@@ -289,6 +355,46 @@ def test_bad_ddxplus_rows_are_counted(
     with path.open("a", newline="") as file:
         csv.DictWriter(file, list(rows[0])).writerow({"DIFFERENTIAL_DIAGNOSIS": "[['Flu', 1.0]]", **good, **change})
     assert build(str(path), tmp_path / "out", {}).dropped == {reason: 1}
+
+
+def test_a_row_of_more_cells_than_columns_is_dropped(ddxplus_folder: MakeFolder, tmp_path: Path) -> None:
+    path = ddxplus_folder(12) / "release_train_patients.csv"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[:-1], lines[-1] + ",more"]))
+    assert build(str(path), tmp_path / "out", {}).dropped == {"more cells than columns": 1}
+
+
+@pytest.mark.parametrize(("key", "value"), [("possible-values", 5), ("value_meaning", [])])
+def test_an_ontology_of_another_form_is_named(
+    ddxplus_folder: MakeFolder, key: str, value: object, tmp_path: Path
+) -> None:
+    folder = ddxplus_folder(3)
+    path = folder / "release_evidences.json"
+    evidences = json.loads(path.read_text())
+    evidences["E_4"][key] = value
+    path.write_text(json.dumps(evidences))
+    with pytest.raises(
+        UserError, match=r"release_evidences\.json: E_4: possible-values must be a list and value_meaning"
+    ):
+        build(str(folder), tmp_path / "out", {})
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"patients": "x", "counts": 1}', '{"patients": [1], "counts": []}'])
+def test_counts_of_another_form_are_named(ddxplus_folder: MakeFolder, content: str, tmp_path: Path) -> None:
+    build(str(ddxplus_folder(30)), tmp_path / "out", {})
+    (tmp_path / "out" / BAYES_FILE).write_text(content)
+    assert "bayes.json: no counts of patients and evidences: " in check(tmp_path / "out")[-1]
+
+
+def test_ten_thousand_ddxplus_patients_are_built_within_a_minute(ddxplus_folder: MakeFolder, tmp_path: Path) -> None:
+    began = time.process_time()
+    report = build(str(ddxplus_folder(10_000)), tmp_path / "out", {})
+    assert time.process_time() - began < 60
+    assert report.kept == 10_000
+    bayes, cases = load_bayes(tmp_path / "out"), load_cases(tmp_path / "out", "test")
+    assert len(cases) >= 900
+    everything = [bayes.option_logp(case, np.ones((1, len(case.facts)), bool))[0] for case in cases]
+    assert np.mean([logp.argmax() == case.answer_index for logp, case in zip(everything, cases, strict=True)]) > 0.9
 
 
 def test_release_splits(ddxplus_folder: MakeFolder, tmp_path: Path) -> None:

@@ -11,12 +11,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from consultations import meet
 
 from domains.medical import DOMAIN, make_clinic
 from domains.medical.belief import NaiveBayesBelief
+from domains.medical.clinic import Clinic
+from domains.medical.consultation import Consultation
 from domains.medical.datasets import build
 from domains.medical.environment import ConsultationEnvironment, turn_rewards
-from domains.medical.interview import Interview
 from domains.medical.kb import KnowledgeBase, first_diseases, parse_kb
 from domains.medical.lessons import load_lessons
 from domains.medical.matching import kb_matcher
@@ -68,11 +70,8 @@ def case(folder: Path) -> Case:
     return load_cases(folder, "train")[0]
 
 
-def converse(folder: Path, case: Case, options: MedicalOptions, *texts: str) -> Interview:
-    interview = Interview(case, make_clinic(folder, options).patient, options.budget)
-    for text in texts:
-        interview.step(text)
-    return interview
+def converse(folder: Path, case: Case, options: MedicalOptions, *texts: str) -> Consultation:
+    return meet(case, make_clinic(folder, options), texts)
 
 
 def ask(case: Case, *keys: str) -> list[str]:
@@ -114,7 +113,7 @@ def test_the_embedded_dataset_is_sound_and_its_builder_makes_it_again(tmp_path: 
     embedded = DOMAIN.default_data()
     assert DOMAIN.check(embedded) == []
     settings = json.loads((embedded / "manifest.json").read_text())["settings"]
-    given = {name: str(value) for name, value in settings.items() if name != "dialogues"}
+    given = {name: str(settings[name]) for name in ("seed", "count", "diseases", "options", "min_present")}
     build("toy", tmp_path / "again", given)
     for split in ("train", "validation", "test"):
         assert (tmp_path / "again" / f"{split}.jsonl").read_bytes() == (embedded / f"{split}.jsonl").read_bytes()
@@ -125,7 +124,7 @@ def test_the_embedded_dataset_is_sound_and_its_builder_makes_it_again(tmp_path: 
 
 def test_a_record_is_judged_by_asking_the_patient_again(folder: Path, case: Case) -> None:
     turns = ask(case, "fever", "cough")
-    played = converse(folder, case, COMPACT, *turns, f"answer: {case.answer}").record
+    played = converse(folder, case, COMPACT, *turns, f"answer: {case.answer}")
     record = write_record(played)
     clinic = make_clinic(folder, COMPACT)
     assert read_record(record, case, COMPACT.budget, clinic.patient) == played
@@ -166,7 +165,7 @@ def test_the_rubric_pays_for_the_right_answer_within_the_budget(folder: Path, ca
         "wrong": (f"answer: {wrong}",),
         "late": (*four, *ask(case, "vomiting")),
     }
-    records = {name: write_record(converse(folder, case, COMPACT, *turns).record) for name, turns in texts.items()}
+    records = {name: write_record(converse(folder, case, COMPACT, *turns)) for name, turns in texts.items()}
     scores = {name: DOMAIN.rubric(folder, COMPACT).verify([(task, text)])[0] for name, text in records.items()}
     assert {name: score.value for name, score in scores.items()} == {"right": 1.0, "wrong": 0.0, "late": 0.0}
     assert scores["late"].status is Status.MALFORMED
@@ -192,7 +191,7 @@ def test_turn_rewards_follow_the_options(folder: Path, case: Case) -> None:
     for rule in ("none", "sig", "promed", "belief"):
         options = COMPACT.model_copy(update={"turn_reward": rule})
         clinic = make_clinic(folder, options)
-        paid[rule] = turn_rewards(converse(folder, case, options, *turns).record, clinic)
+        paid[rule] = turn_rewards(converse(folder, case, options, *turns), clinic)
     weight = make_clinic(folder, COMPACT).weights(case)[key]
     assert paid["none"] == [0.0] * 4
     assert paid["sig"] == pytest.approx([weight, 0.0, 0.0, 0.0])
@@ -203,11 +202,18 @@ def test_turn_rewards_follow_the_options(folder: Path, case: Case) -> None:
     assert paid["belief"] == pytest.approx([math.exp(after) - math.exp(before), 0.0, 0.0, 0.0])
 
 
+def test_cases_of_one_name_keep_their_own_weights(folder: Path, case: Case) -> None:
+    other = Case.from_dict({**load_cases(folder, "train")[1].to_dict(), "id": case.id})
+    clinic = Clinic(folder, COMPACT)
+    first = clinic.weights(case)
+    assert clinic.weights(other) == Clinic(folder, COMPACT).weights(other) != first
+
+
 def test_an_unanswered_consultation_has_one_reward_a_turn(folder: Path, case: Case) -> None:
     options = COMPACT.model_copy(update={"turn_reward": "promed", "budget": 1})
-    interview = converse(folder, case, options, *ask(case, "fever", "cough"))
-    assert interview.record.done
-    assert len(turn_rewards(interview.record, make_clinic(folder, options))) == 2
+    consultation = converse(folder, case, options, *ask(case, "fever", "cough"))
+    assert consultation.done
+    assert len(turn_rewards(consultation, make_clinic(folder, options))) == 2
 
 
 def test_rewards_need_a_belief(text_case: Case, tmp_path: Path) -> None:
@@ -301,6 +307,35 @@ def test_a_multi_turn_run_resumes_bit_for_bit(finished: Path, folder: Path, reci
         assert (out / name).read_bytes() == (finished / name).read_bytes(), name
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("domain.rubric=answer", "turns is set, but domain 'medical' asks for one answer"),
+        ("domain.endpoint={base_url: 'ftp://x', model: m}", "base_url is 'ftp://x'; it must begin with http"),
+        ("domain.endpoint={base_url: 'http://x', model: m, api_key_env: NO_SUCH_KEY}", "NO_SUCH_KEY, which is not set"),
+    ],
+)
+def test_what_a_stage_would_refuse_ends_a_run_before_it_begins(
+    given: str, message: str, folder: Path, recipe: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=message):
+        train(DOMAIN, recipe, folder, None, [given], tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_training_data_that_cannot_be_read_leaves_no_run_behind(folder: Path, recipe: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "data")
+    (tmp_path / "data" / "dialogues.jsonl").unlink()
+    given = ["domain.teacher=dialogues"]
+    with pytest.raises(UserError, match=r"has no dialogues\.jsonl"):
+        train(DOMAIN, recipe, tmp_path / "data", None, given, tmp_path / "run")
+    with (tmp_path / "data" / "train.jsonl").open("ab") as file:
+        file.write(b"\xff\n")
+    with pytest.raises(UserError, match=r"train\.jsonl: line \d+: not a patient"):
+        train(DOMAIN, recipe, tmp_path / "data", None, [], tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 class Slow(BaseHTTPRequestHandler):
     """A model server that never answers in time."""
 
@@ -332,6 +367,7 @@ def test_a_patient_that_times_out_stops_the_run_and_is_never_a_zero(
     given = [f"domain.endpoint={{base_url: '{slow_server}', model: patient, timeout_s: 0.05}}"]
     with pytest.raises(UserError, match=r"the verifier failed on 12 of 12 samples of this step.*patient"):
         train(DOMAIN, recipe, folder, None, [*given, "stages.sft.steps=150"], tmp_path / "run")
+    assert "not medical advice" in json.loads((tmp_path / "run" / "manifest.json").read_text())["disclaimer"]
     records = load_arms(tmp_path / "run" / "results")["sft"].records
     asked = [record for record in records if '"patient": ""' in record.answer]
     assert asked

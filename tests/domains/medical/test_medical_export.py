@@ -7,14 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from consultations import as_record, patients
 
 from domains.medical.clinic import Clinic
-from domains.medical.datasets import build
 from domains.medical.export import DISCLAIMER, write_samples
 from domains.medical.interview import REMINDER, Interview
 from domains.medical.options import MedicalOptions
-from domains.medical.record import write_record
-from domains.medical.rows import load_cases
 from domains.medical.schema import Case
 from domains.medical.tasks import make_task
 from sciRL.domain import Record
@@ -24,16 +22,13 @@ BUDGET = 3
 
 
 @pytest.fixture(scope="module")
-def clinic(tmp_path_factory: pytest.TempPathFactory) -> Clinic:
-    out = tmp_path_factory.mktemp("medical") / "toy"
-    build("toy", out, {"count": "60", "diseases": "29"})
-    return Clinic(out, MedicalOptions(budget=BUDGET))
+def clinic(drawn_folder: Path) -> Clinic:
+    return Clinic(drawn_folder, MedicalOptions(budget=BUDGET))
 
 
 @pytest.fixture(scope="module")
 def case(clinic: Clinic) -> Case:
-    assert clinic.data is not None
-    return load_cases(clinic.data, "train")[0]
+    return patients(clinic, 1)[0]
 
 
 def met(case: Case, clinic: Clinic, turns: Sequence[str]) -> tuple[Record, list[str]]:
@@ -41,7 +36,7 @@ def met(case: Case, clinic: Clinic, turns: Sequence[str]) -> tuple[Record, list[
     interview = Interview(case, clinic.patient, BUDGET)
     read = [interview.step(turn) for turn in turns]
     score = Score.ok(float(interview.record.correct)) if interview.record.choice else Score.malformed("no answer")
-    return Record(make_task(case, "test", BUDGET), write_record(interview.record), score), read
+    return as_record(interview.record, score), read
 
 
 def test_messages_are_what_the_doctor_read_and_wrote(clinic: Clinic, case: Case, tmp_path: Path) -> None:

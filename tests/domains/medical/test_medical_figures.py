@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
+from consultations import as_record, meet, patients
 
 from domains.medical.belief import NaiveBayesBelief
 from domains.medical.calibration import Tenth, stops, tenths
@@ -27,7 +28,6 @@ from domains.medical.matching import kb_matcher
 from domains.medical.options import MedicalOptions
 from domains.medical.patient import SimulatedPatient
 from domains.medical.questioning import POLICIES, evaluate
-from domains.medical.record import write_record
 from domains.medical.rows import load_cases
 from domains.medical.schema import Case, Fact
 from domains.medical.tasks import make_task
@@ -41,10 +41,8 @@ HOSTILE = "</details></section><script>alert(1)</script>"
 
 
 @pytest.fixture(scope="module")
-def clinic(tmp_path_factory: pytest.TempPathFactory) -> Clinic:
-    out = tmp_path_factory.mktemp("medical") / "toy"
-    build("toy", out, {"count": "60", "diseases": "29"})
-    return Clinic(out, MedicalOptions(budget=BUDGET))
+def clinic(drawn_folder: Path) -> Clinic:
+    return Clinic(drawn_folder, MedicalOptions(budget=BUDGET))
 
 
 def table_of(clinic: Clinic) -> KnowledgeBase:
@@ -52,25 +50,8 @@ def table_of(clinic: Clinic) -> KnowledgeBase:
     return clinic.kb
 
 
-def patients(clinic: Clinic) -> tuple[Case, ...]:
-    assert clinic.data is not None
-    return load_cases(clinic.data, "train")[:24]
-
-
-def meet(case: Case, clinic: Clinic, turns: Sequence[str]) -> Consultation:
-    interview = Interview(case, clinic.patient, clinic.options.budget)
-    for turn in turns:
-        interview.step(turn)
-    return interview.record
-
-
-def as_record(consultation: Consultation) -> Record:
-    task = make_task(consultation.case, "test", consultation.budget)
-    return Record(task, write_record(consultation), Score.ok(float(consultation.correct)))
-
-
 def taught(clinic: Clinic, teacher: str, confidence: float = 1.0) -> list[Consultation]:
-    cases, kb = patients(clinic), table_of(clinic)
+    cases, kb = patients(clinic, 24), table_of(clinic)
     lessons = ask_by_table(kb, cases, teacher, BUDGET, confidence, 0)
     found = []
     for case, lesson in zip(cases, lessons, strict=True):
@@ -80,7 +61,7 @@ def taught(clinic: Clinic, teacher: str, confidence: float = 1.0) -> list[Consul
 
 
 def arms_of(clinic: Clinic) -> dict[str, list[Record]]:
-    hostile = [meet(case, clinic, [HOSTILE, f"question: {HOSTILE}?", "answer: A"]) for case in patients(clinic)[:6]]
+    hostile = [meet(case, clinic, [HOSTILE, f"question: {HOSTILE}?", "answer: A"]) for case in patients(clinic, 6)]
     return {
         "untrained": [as_record(one) for one in hostile],
         "random": [as_record(one) for one in taught(clinic, "random")],
@@ -161,19 +142,19 @@ def test_ddxplus_has_bars_and_calibration_but_no_scripted_policies(
 
 def test_a_budget_of_no_question_is_drawn(clinic: Clinic) -> None:
     mute = Clinic(clinic.data, MedicalOptions(budget=0))
-    records = [as_record(meet(case, mute, ["answer: A"])) for case in patients(clinic)]
-    figures = make_figures({"mute": records, "late": [as_record(meet(patients(clinic)[0], mute, ["hm"]))]}, mute)
+    records = [as_record(meet(case, mute, ["answer: A"])) for case in patients(clinic, 24)]
+    figures = make_figures({"mute": records, "late": [as_record(meet(patients(clinic, 1)[0], mute, ["hm"]))]}, mute)
     assert len(figures) == 4
     assert not re.search(r"\bnan\b", "".join(figure.html for figure in figures))
 
 
 def test_texts_that_are_no_consultation_give_no_figure(clinic: Clinic) -> None:
-    task = make_task(patients(clinic)[0], "test", BUDGET)
+    task = make_task(patients(clinic, 1)[0], "test", BUDGET)
     assert make_figures({"one": [Record(task, "answer: A", Score.malformed("no record"))], "two": []}, clinic) == []
 
 
 def test_reference_curves_are_those_of_questioning(clinic: Clinic) -> None:
-    kb, cases = table_of(clinic), patients(clinic)
+    kb, cases = table_of(clinic), patients(clinic, 24)
     courses = {course.name: course for course in reference_courses(kb, cases, BUDGET)}
     assert list(courses) == list(POLICIES)
     for name, course in courses.items():
@@ -200,7 +181,7 @@ def test_course_counts_who_stopped_where_it_stopped(three_kb: KnowledgeBase, thr
 
 
 def test_manners_of_turns_within_the_budget(clinic: Clinic) -> None:
-    kb, case = table_of(clinic), patients(clinic)[0]
+    kb, case = table_of(clinic), patients(clinic, 1)[0]
     known = kb.findings[kb.finding_index[case.known_ids[0]]].question
     other, another = [finding.question for finding in kb.findings if finding.id not in case.known_ids][:2]
     both = f"question: {other[:-1]} and {another}"
@@ -214,7 +195,7 @@ def test_manners_of_turns_within_the_budget(clinic: Clinic) -> None:
 
 
 def test_an_arm_that_asks_nothing_is_drawn(clinic: Clinic) -> None:
-    html = conduct_html({"mute": [meet(case, clinic, ["answer: A"]) for case in patients(clinic)]}, clinic)
+    html = conduct_html({"mute": [meet(case, clinic, ["answer: A"]) for case in patients(clinic, 24)]}, clinic)
     assert "asked nothing" in html
     assert Strict(html).open == []
 
@@ -248,7 +229,7 @@ def test_belief_bars_show_the_four_most_probable_and_tick_the_right_one() -> Non
 
 
 def test_the_arm_to_read_is_the_best_beside_the_one_before_it(clinic: Clinic) -> None:
-    case = patients(clinic)[0]
+    case = patients(clinic, 1)[0]
     right, wrong = meet(case, clinic, [f"answer: {case.answer}"]), meet(case, clinic, ["answer: nothing"])
     arms = {"untrained": [wrong, wrong], "sft": [right, wrong], "rl": [right, right], "shuffled": [right, wrong]}
     assert arms_to_read(arms) == ("rl", "sft")
@@ -258,7 +239,7 @@ def test_the_arm_to_read_is_the_best_beside_the_one_before_it(clinic: Clinic) ->
 
 
 def test_patients_to_read_are_one_of_each_kind(clinic: Clinic) -> None:
-    cases = patients(clinic)[:6]
+    cases = patients(clinic, 6)
     mine = [meet(case, clinic, [f"answer: {case.answer if row > 1 else 'none'}"]) for row, case in enumerate(cases)]
     other = [meet(case, clinic, [f"answer: {case.answer if row > 3 else 'none'}"]) for row, case in enumerate(cases)]
     chosen = [one.case.id for one, _ in patients_to_read(mine, other)]

@@ -7,16 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from consultations import as_record, meet, patients
 
 from domains.medical.clinic import Clinic
 from domains.medical.datasets import build, load_bayes
-from domains.medical.interview import Interview
 from domains.medical.metrics import consultations_of, summarize
 from domains.medical.options import MedicalOptions
-from domains.medical.record import write_record
 from domains.medical.rows import load_cases
 from domains.medical.schema import Case
-from domains.medical.tasks import make_task
 from sciRL.domain import Record
 from sciRL.score import Score, Status
 
@@ -24,22 +22,12 @@ BUDGET = 4
 
 
 @pytest.fixture(scope="module")
-def clinic(tmp_path_factory: pytest.TempPathFactory) -> Clinic:
-    out = tmp_path_factory.mktemp("medical") / "toy"
-    build("toy", out, {"count": "60", "diseases": "29"})
-    return Clinic(out, MedicalOptions(budget=BUDGET))
-
-
-def patients(clinic: Clinic) -> tuple[Case, ...]:
-    assert clinic.data is not None
-    return load_cases(clinic.data, "train")[:12]
+def clinic(drawn_folder: Path) -> Clinic:
+    return Clinic(drawn_folder, MedicalOptions(budget=BUDGET))
 
 
 def met(case: Case, clinic: Clinic, turns: Sequence[str]) -> Record:
-    interview = Interview(case, clinic.patient, clinic.options.budget)
-    for turn in turns:
-        interview.step(turn)
-    return Record(make_task(case, "test", clinic.options.budget), write_record(interview.record), Score.ok(0.0))
+    return as_record(meet(case, clinic, turns))
 
 
 def unknown_questions(case: Case, clinic: Clinic, count: int) -> list[str]:
@@ -49,7 +37,7 @@ def unknown_questions(case: Case, clinic: Clinic, count: int) -> list[str]:
 
 
 def test_counts_of_three_consultations(clinic: Clinic) -> None:
-    first, second, third = patients(clinic)[:3]
+    first, second, third = patients(clinic, 3)
     wrong = next(label for label in second.labels if label != second.answer)
     one, two = unknown_questions(first, clinic, 2)
     records = [
@@ -70,7 +58,7 @@ def test_counts_of_three_consultations(clinic: Clinic) -> None:
 
 def test_all_there_is_to_learn_is_one(clinic: Clinic) -> None:
     thorough = Clinic(clinic.data, MedicalOptions(budget=100))
-    case = patients(clinic)[0]
+    case = patients(clinic, 1)[0]
     found = summarize([met(case, thorough, [*unknown_questions(case, thorough, 100), "answer: A"])], thorough)
     assert found["learned"] == pytest.approx(1.0)
     assert found["sig_per_question"] == pytest.approx(1 / found["questions"])
@@ -80,7 +68,7 @@ def test_stopping_and_rank_of_the_belief_by_hand(clinic: Clinic) -> None:
     assert clinic.kb is not None
     kb = clinic.kb
     records, sure, ranks = [], [], []
-    for case in patients(clinic):
+    for case in patients(clinic, 12):
         asked = unknown_questions(case, clinic, 1)
         records.append(met(case, clinic, [*asked, f"answer: {case.answer}"]))
         # Bayes' rule over all diseases, written out: what is known, and the one finding that was asked for.
@@ -106,7 +94,7 @@ def test_stopping_and_rank_of_the_belief_by_hand(clinic: Clinic) -> None:
 
 
 def test_unreadable_and_masked_records_are_left_out(clinic: Clinic) -> None:
-    case = patients(clinic)[0]
+    case = patients(clinic, 1)[0]
     good = met(case, clinic, ["answer: A"])
     masked = Record(good.task, good.answer, Score.failed(Status.ERROR, "patient: gone"))
     unread = Record(good.task, "no record", Score.malformed("no record"))

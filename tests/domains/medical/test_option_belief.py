@@ -48,6 +48,13 @@ def test_it_is_the_models_own_next_token_distribution(policy: LanguagePolicy, te
     assert len({tuple(row.round(9)) for row in found}) == len(sets)
 
 
+def test_the_options_stand_in_the_prompt_and_what_is_unknown_does_not(text_case: Case) -> None:
+    """A letter means nothing to a model that was not shown the options (a fault of ProMed's released code)."""
+    asked = belief_messages(text_case, text_case.facts[:2])[-1]["content"]
+    assert all(f"{label}: {text}" in asked for label, text in zip(text_case.labels, text_case.options, strict=True))
+    assert [fact.text in asked for fact in text_case.facts] == [True, True, False, False]
+
+
 def test_batches_do_not_change_it(policy: LanguagePolicy, text_case: Case) -> None:
     sets = all_sets(text_case)
     one = OptionLogProbBelief(policy, batch_size=1).logp(text_case, sets)

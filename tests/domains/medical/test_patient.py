@@ -55,6 +55,37 @@ def test_questions_and_what_they_ask_for(
         assert found.how in (how, "words")
 
 
+NATURAL = [
+    ("Any fevers at home?", "fever"), ("Do you feel feverish?", "fever"),
+    ("Have you been running a temperature?", "fever"), ("Have you been coughing?", "cough"),
+    ("Are you bringing up any sputum?", "sputum"), ("Have you noticed blood when you cough?", "haemoptysis"),
+    ("Do you have a runny nose?", "runny_nose"), ("Is your throat sore?", "sore_throat"),
+    ("Do you get headaches?", "headache"), ("Have you been sick or thrown up?", "vomiting"),
+    ("Do you feel nauseous?", "nausea"), ("Any loose stools?", "diarrhoea"),
+    ("Are you short of breath?", "dyspnoea"), ("Do you have trouble breathing?", "dyspnoea"),
+    ("Do you get breathless lying flat?", "orthopnoea"), ("Is there any chest pain?", "chest_pressure"),
+    ("Does the pain go into your arm?", "pain_to_arm"), ("Have you lost weight?", "weight_loss"),
+    ("Are you passing more urine than usual?", "frequency"), ("Does it burn when you pee?", "dysuria"),
+    ("Do you have pain when urinating?", "dysuria"), ("Are you more thirsty than usual?", "polydipsia"),
+    ("Are your joints swollen?", "joint_swelling"), ("Do your muscles ache?", "myalgia"),
+    ("Are you tired all the time?", "fatigue"), ("Do you smoke?", "smoker"), ("Is your calf swollen?", "calf_swelling"),
+    ("Have you been confused lately?", "confusion"), ("Do you feel dizzy?", "dizziness"),
+    ("Have you lost your appetite?", "appetite_loss"), ("Is your sense of smell gone?", "anosmia"),
+    ("Do you have heartburn?", "heartburn"), ("Have you been wheezing?", "wheeze"),
+    ("Do you have palpitations?", "palpitations"), ("Is your vision blurred?", "blurred_vision"),
+    ("Have you fainted?", "dizziness"), ("Do you have night sweats?", "night_sweats"),
+    ("Are you pregnant?", "missed_period"),
+    # Nothing is guessed: a wrong finding would be worse than none.
+    ("Can you tell me more?", None), ("When did it start?", None), ("Do you take any medication?", None),
+    ("Does anyone in your family have this?", None), ("Have you had the runs?", None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("question", "key"), NATURAL)
+def test_natural_questions(matcher: QuestionMatcher, question: str, key: str | None) -> None:
+    assert matcher.match(question).keys == (() if key is None else (key,))
+
+
 def test_a_vague_question_fits_many(matcher: QuestionMatcher) -> None:
     assert len(matcher.match("Do you have pain?").keys) > 3
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from domains.medical.belief import NaiveBayesBelief, TableBelief
 from domains.medical.cohort import make_case
-from domains.medical.kb import KnowledgeBase
+from domains.medical.kb import Disease, Finding, KnowledgeBase
 from domains.medical.schema import BoolArray, Case, FloatArray
 from domains.medical.shapley import (
     Value,
@@ -44,7 +44,9 @@ def game(table: FloatArray) -> Value:
 def test_values_of_the_example(three_kb: KnowledgeBase, three_case: MakeCase) -> None:
     case = three_case()
     sets = np.array([case.mask(ids) for ids in VALUES])
-    assert NaiveBayesBelief(three_kb).logp(case, sets) == pytest.approx(list(VALUES.values()), abs=1e-6)
+    logp = NaiveBayesBelief(three_kb).logp(case, sets)
+    assert logp == pytest.approx(list(VALUES.values()), abs=1e-6)
+    assert np.exp(logp[-1]) == pytest.approx(0.907563, abs=1e-6)
 
 
 def test_phi_of_the_example(three_kb: KnowledgeBase, three_case: MakeCase) -> None:
@@ -75,6 +77,7 @@ def test_phi_of_the_probability() -> None:
 def test_a_misleading_fact(three_kb: KnowledgeBase, three_case: MakeCase) -> None:
     values = fact_values(NaiveBayesBelief(three_kb), three_case((1, 1, 1)))
     assert values.phi == pytest.approx([0.348012, 0.493833, -0.799285], abs=1e-6)
+    assert values.phi.sum() == pytest.approx(0.042559, abs=1e-6)
     assert fact_weights(values.phi, "paper") == pytest.approx([0.378917, 0.407576, 0.213507], abs=1e-6)
     # The released code's z-scores pay most for the fact that misleads; the default pays nothing for it.
     assert fact_weights(values.phi, "zscore") == pytest.approx([0.218397, 0.281034, 0.500569], abs=1e-6)
@@ -84,6 +87,8 @@ def test_a_misleading_fact(three_kb: KnowledgeBase, three_case: MakeCase) -> Non
 def test_weights_of_the_example() -> None:
     assert fact_weights(PHI) == pytest.approx([0.304513, 0.430162, 0.265325], abs=1e-6)
     assert fact_weights(PHI, "paper") == pytest.approx([0.330409, 0.343019, 0.326572], abs=1e-6)
+    # softmax(2 phi / 2): the paper's weights at temperature 1.
+    assert fact_weights(2 * PHI, "paper") == pytest.approx([0.327365, 0.352829, 0.319806], abs=1e-6)
     assert fact_weights(PHI, "uniform") == pytest.approx([1 / 3] * 3)
 
 
@@ -123,6 +128,19 @@ def test_every_permutation_is_walked_to_its_end(n: int, seed: int) -> None:
     table = rng.normal(size=2**n)
     marginals = _marginals(game(table), np.array([rng.permutation(n) for _ in range(4)]))
     assert np.abs(marginals.sum(axis=1) - (table[-1] - table[0])).max() < 1e-12
+
+
+def test_a_fact_that_is_equally_likely_everywhere_is_worth_nothing(three_case: MakeCase) -> None:
+    findings = tuple(Finding(f"f{i}", f"Is sign {i} there?", 0.0) for i in (1, 2, 3))
+    chances = [(0.9, 0.9, 0.5), (0.6, 0.6, 0.5), (0.3, 0.3, 0.5)]
+    diseases = tuple(
+        Disease(f"d{row}", f"illness {row}", 1.0, {f"f{i}": p for i, p in enumerate(shown, start=1)})
+        for row, shown in enumerate(chances)
+    )
+    phi = fact_values(NaiveBayesBelief(KnowledgeBase(diseases, findings)), three_case((1, 1, 1))).phi
+    assert phi[2] == pytest.approx(0, abs=1e-12)
+    assert phi[0] == pytest.approx(phi[1])
+    assert phi[0] > 0.1
 
 
 def test_sampling_is_within_three_standard_errors() -> None:

@@ -79,6 +79,16 @@ def test_igpo_card(gamma: float, wanted: list[list[float]], rebuilt: bool) -> No
         assert have == pytest.approx(want, abs=2e-4)
 
 
+def test_igpo_card_normalised_rewards() -> None:
+    """Mean 0.27 and standard deviation 0.4295 over all five rewards of the group."""
+    first, second = by_turn(make_batch(IGPO), TurnAdvantage(credit="own"))
+    assert first == pytest.approx([0.0698, -0.7450, 1.6995], abs=1e-4)
+    assert second == pytest.approx([-0.3958, -0.6286], abs=1e-4)
+    plain = by_turn(make_batch(IGPO), TurnAdvantage(credit="own", divide_by_std=False))
+    assert plain[0] == pytest.approx([0.3 - 0.27, -0.05 - 0.27, 1.0 - 0.27])
+    assert plain[0][2] / first[2] == pytest.approx(0.4295, abs=1e-4)
+
+
 @pytest.mark.parametrize("rebuilt", [False, True])
 def test_promed_card_two_rollouts(rebuilt: bool) -> None:
     # Token rewards of the card; the outcome is part of the answer turn's reward there.
@@ -87,6 +97,7 @@ def test_promed_card_two_rollouts(rebuilt: bool) -> None:
     found = by_turn(make_batch(episodes, rebuilt), transform)
     assert found[0] == pytest.approx([0.179318, -0.849739, 2.150261], abs=1e-5)
     assert found[1] == pytest.approx([-0.196594, -0.849739], abs=1e-5)
+    assert 4.0 - found[0][2] == pytest.approx(1.849739, abs=1e-5)
 
 
 @pytest.mark.parametrize("rebuilt", [False, True])

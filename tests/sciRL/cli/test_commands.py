@@ -90,6 +90,10 @@ def test_bad_input_is_one_line(toy: Path, capsys: pytest.CaptureFixture[str]) ->
     assert "workers is given twice" in error_of(capsys, *build, "--option", "workers=1", "--option", "workers=2")
     assert "dataset folder none does not exist" in error_of(capsys, "data", "check", "none")
     assert "none.jsonl does not exist" in error_of(capsys, "verify", "toy", "none.jsonl", "--out", "s")
+    for verb in ("evaluate", "sample"):
+        (toy / "taken").write_text("")
+        assert "taken is a file; a folder is needed" in error_of(capsys, verb, "toy", "none", "--out", "taken")
+        assert "taken is a file" in error_of(capsys, verb, "toy", "none", "--out", "taken/below")
     assert "is not a run folder" in error_of(capsys, "report", "none")
     assert "is not a run folder" in error_of(capsys, "compare", "none")
 
@@ -110,6 +114,39 @@ def test_verify_scores_answers(toy: Path, capsys: pytest.CaptureFixture[str]) ->
     message = error_of(capsys, "verify", "toy", "answers.jsonl", "--out", "s", "--preset", "x", "domain.largest=2")
     assert "unknown rubric 'x'" in message
     assert "unknown key 'larges'" in error_of(capsys, "verify", "toy", "answers.jsonl", "--out", "s", "larges=2")
+
+
+def test_answers_that_cannot_be_judged_exit_with_1(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (toy / "answers.jsonl").write_text(json.dumps({"prompt": "2+2?", "reference": 4, "answer": "4"}) + "\n")
+    assert main(["verify", "toy", "answers.jsonl", "--out", "scores.jsonl"]) == 0
+    module = toy / "site" / "toy_domain" / "__init__.py"
+    module.write_text(module.read_text() + "\nRight.verify_one = lambda self, task, answer: 1 / 0\n")
+    del sys.modules["toy_domain"]
+    assert main(["verify", "toy", "answers.jsonl", "--out", "scores.jsonl"]) == 1
+    said = capsys.readouterr().out
+    assert json.loads(said[said.rindex('{\n "n"') :])["error"] == 1
+
+
+def test_every_command_begins_with_the_disclaimer(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    module = toy / "site" / "toy_domain" / "__init__.py"
+    module.write_text(module.read_text() + '\nToy.disclaimer = "Not for use."\n')
+    (toy / "source.csv").write_text("x")
+    (toy / "answers.jsonl").write_text(json.dumps({"prompt": "2+2?", "reference": 4, "answer": "4"}) + "\n")
+    for arguments in (
+        ["data", "build", "toy", "--source", "source.csv", "--out", "built"],
+        ["data", "check", "built"],
+        ["train", "toy", "--recipe", "none.yaml"],
+        ["evaluate", "toy", "none/none", "none=1"],
+        ["sample", "toy", "none/none", "--out", "new", "none=1"],
+        ["play", "toy"],
+    ):
+        main(arguments)
+        assert capsys.readouterr().out.startswith("Not for use.\n"), arguments
+    # What verify writes to stdout is JSON.
+    assert main(["verify", "toy", "answers.jsonl", "--out", "scores.jsonl"]) == 0
+    said = capsys.readouterr()
+    assert said.err.startswith("Not for use.\n")
+    assert json.loads(said.out)["n"] == 1
 
 
 def test_an_interrupt_says_how_to_go_on(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from sciRL.environments.games import key_door
 from sciRL.environments.games.key_door import ACTIONS, HORIZON, KeyDoor, expert_actions, make_layout
-from sciRL.environments.games.lookup import Lookup, make_table, solution
+from sciRL.environments.games.lookup import Lookup, LookupEnvironment, make_table, solution
 from sciRL.task import Task
 
 
@@ -61,6 +61,29 @@ def test_two_lookups_lead_to_the_value() -> None:
     assert value == solution(table, start)
     assert game.step(f"answer {value}").done
     assert game.score().value == 1.0
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_ten_entries_of_which_one_leads_on(seed: int) -> None:
+    table, start = make_table(seed)
+    assert len(table) == 10
+    assert [number for number, entry in enumerate(table) if entry.startswith("go to ")] == [start]
+    task = Task("lookup", ({"role": "user", "content": f"start {start}"},), reference={"table": table, "start": start})
+    # What a belief probe forces: "answer " and the three digits.
+    begin, value = LookupEnvironment().target(task)
+    assert begin == "answer "
+    game = Lookup(table, start)
+    assert play(game, [f"lookup {start}", begin + value]) == 2
+    assert game.score().value == 1.0
+
+
+def test_six_turns_and_no_second_answer() -> None:
+    game = Lookup(["value 1 2 3"] * 10, 0)
+    assert play(game, ["lookup 1", "lookup 2", "lookup x", "what", "lookup 12", "lookup 0", "answer 1 2 3"]) == 6
+    assert game.score().value == 0.0
+    wrong = Lookup(["value 1 2 3"] * 10, 0)
+    assert play(wrong, ["answer 3 2 1", "answer 1 2 3"]) == 1
+    assert wrong.score().value == 0.0
 
 
 @pytest.mark.parametrize("record", ["", "{}", "[1]", "go east", '["go east\\nopen"]', "[" * 5000])

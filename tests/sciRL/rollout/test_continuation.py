@@ -3,43 +3,22 @@
 from __future__ import annotations
 
 import pytest
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import PreTrainedTokenizerFast
+from chat_model import merging_tokenizer
 
 from sciRL.errors import UserError
 from sciRL.models.loading import render_prompt
 from sciRL.models.tiny import tokenizer_from_tokens
 from sciRL.rollout.continuation import continuation_ids
 
-CHATML = (
-    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
 FORGETFUL = (
     "{% for m in messages %}{% if m.role != 'assistant' %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n"
     "{% endif %}{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 
 
-def bpe(template: str) -> PreTrainedTokenizerFast:
-    """A byte-level BPE tokenizer trained on the spot, whose merges run across word boundaries."""
-    backend = Tokenizer(models.BPE())
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    trainer = trainers.BpeTrainer(
-        vocab_size=400,
-        special_tokens=["<|im_start|>", "<|im_end|>"],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-    )
-    backend.decoder = decoders.ByteLevel()
-    backend.train_from_iterator(["question: fever?\nNo.\nquestion: cough?\nYes.\nanswer: A"] * 20, trainer)
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<|im_end|>")
-    tokenizer.chat_template = template
-    return tokenizer
-
-
 @pytest.mark.parametrize("ended", [True, False])
 def test_a_grown_context_reads_as_the_template_would_write_it(ended: bool) -> None:
-    tokenizer = bpe(CHATML)
+    tokenizer = merging_tokenizer()
     eos = tokenizer.eos_token_id
     asked = [{"role": "user", "content": "A case."}]
     written = tokenizer.encode("question: fever?", add_special_tokens=False) + ([eos] if ended else [])
@@ -50,7 +29,7 @@ def test_a_grown_context_reads_as_the_template_would_write_it(ended: bool) -> No
 
 
 def test_the_sampled_ids_stay_where_the_whole_text_would_be_cut_differently() -> None:
-    tokenizer = bpe(CHATML)
+    tokenizer = merging_tokenizer()
     eos = tokenizer.eos_token_id
     prompt = render_prompt(tokenizer, [{"role": "user", "content": "A case."}])
     letters = [tokenizer.encode(letter, add_special_tokens=False)[0] for letter in "question: fever?"]
@@ -64,7 +43,7 @@ def test_the_sampled_ids_stay_where_the_whole_text_would_be_cut_differently() ->
 
 
 def test_a_template_that_rewrites_history_is_refused() -> None:
-    tokenizer = bpe(FORGETFUL)
+    tokenizer = merging_tokenizer(FORGETFUL)
     with pytest.raises(UserError, match="rewrites earlier turns"):
         continuation_ids(tokenizer, "No.", True, [tokenizer.eos_token_id])
 

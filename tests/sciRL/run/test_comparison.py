@@ -55,6 +55,15 @@ def test_methods_are_paired_over_their_common_seeds_only(tmp_path: Path) -> None
     assert "http" not in page
 
 
+def test_disclaimers_of_the_runs_stand_first(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path / f"a{seed}", seed, 2, 5) for seed in (1, 2)]
+    for path in runs:
+        RunDirectory.open(path).update_manifest(disclaimer="Not for <use>.")
+    comparison = compare_runs([(None, path) for path in runs])
+    assert comparison_text(comparison).startswith("Not for <use>.\nwarning: ")
+    assert comparison_html(comparison).count("Not for &lt;use&gt;.") == 1
+
+
 def test_what_cannot_be_compared_is_said(tmp_path: Path) -> None:
     one = make_run(tmp_path / "a", 1, 2, 5)
     two = make_run(tmp_path / "b", 1, 2, 5, "lr: 2.0", data_hash="e")

@@ -17,7 +17,7 @@ import pytest
 from toy_domain import DOMAIN
 
 from sciRL.errors import UserError
-from sciRL.run.pipeline import train
+from sciRL.run.pipeline import dataset_folder, train
 from sciRL.run.results import load_arms
 from sciRL.run.tree import load_tree
 
@@ -136,6 +136,21 @@ def test_resuming_with_other_data_is_refused(tmp_path: Path) -> None:
     (data / "manifest.json").write_text('{"changed": true}')
     with pytest.raises(UserError, match="hash"):
         train(DOMAIN, None, None, None, [], out, resume=True)
+
+
+def test_a_dataset_built_beside_a_run_is_that_of_its_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def build(self: object, source: str, out: Path, options: object) -> None:
+        out.mkdir()
+        (out / "manifest.json").write_text(Path(source).read_text())
+
+    monkeypatch.setattr(type(DOMAIN), "build", build)
+    source, out = tmp_path / "rows.csv", tmp_path / "run"
+    found = []
+    for content in ("one", "two", "one"):
+        source.write_text(content)
+        found.append(dataset_folder(DOMAIN, source, out))
+        assert (found[-1] / "manifest.json").read_text() == content
+    assert found[0] == found[2] != found[1]
 
 
 def test_a_run_stops_when_its_verifier_fails(tmp_path: Path) -> None:

@@ -56,6 +56,21 @@ def test_the_standard_error_is_that_of_repeated_estimates() -> None:
     assert 0.6 < np.mean([one.error for one in found]) / spread < 1.7
 
 
+def test_a_body_that_reaches_far_for_its_volume_is_still_estimated() -> None:
+    arms = [box(tuple(9e4 if i == axis else 2e-3 for i in range(3)), (60, 40, 8)) for axis in range(3)]
+    plate, reaching = box((60, 40, 8)), joined(box((60, 40, 8)), *arms)
+    for axes in ((0, 1, 2), (2,)):
+        assert estimate_overlap(reaching, plate, 1_000, seed=1, axes=axes).value == pytest.approx(1, abs=1e-3)
+        half = estimate_overlap(reaching, box((30, 40, 8)), 1_000, seed=1, axes=axes)
+        assert abs(half.value - 0.5) <= 5 * half.error + 1e-3
+        assert estimate_overlap(joined(*arms), plate, 1_000, seed=1, axes=axes).value == 0
+
+
+def test_bodies_too_thin_to_be_met_leave_all_open() -> None:
+    rods = joined(*[box(tuple(1e3 if i == axis else 1e-3 for i in range(3))) for axis in range(3)])
+    assert estimate_overlap(rods, rods, 1_000, seed=1).error == 1
+
+
 def test_shells_that_overlap_count_once() -> None:
     twice = joined(box((2, 1, 1)), box((2, 1, 1), (1, 0, 0)))
     assert twice.volume == pytest.approx(4)

@@ -91,6 +91,22 @@ def test_what_is_no_round_hole(measured: Any, program: str) -> None:
     assert measured(PLATE + program, "holes")["holes"] == []
 
 
+@pytest.mark.parametrize(("low", "high"), [(-3.98, 3.98), (-3.97, 9), (-3.9999, 9), (-9, 3.998)])
+def test_a_hole_behind_a_film_is_not_through(measured: Any, low: float, high: float) -> None:
+    drill = f"cq.Workplane().circle(2.5).extrude({high - low}).translate((0, 0, {low}))"
+    (hole,) = measured(HEAD + f"result = cq.Workplane().box(60, 40, 8).cut({drill})", "holes")["holes"]
+    assert not hole["through"]
+
+
+def test_two_half_holes_one_above_the_other_are_none(measured: Any) -> None:
+    program = HEAD + (
+        "drill = cq.Workplane().circle(2.5).extrude(8).translate((0, 0, -4))\n"
+        "halves = [drill.intersect(cq.Workplane().box(9, 9, 4).translate((0, s * 4.5, s * 2))) for s in (1, -1)]\n"
+        "result = cq.Workplane().box(60, 40, 8).cut(halves[0]).cut(halves[1])"
+    )
+    assert measured(program, "holes")["holes"] == []
+
+
 def test_a_shaft_has_bosses_and_no_holes(measured: Any) -> None:
     found = measured(
         HEAD + "result = cq.Workplane('XZ').circle(10).extrude(20).faces('<Y').workplane().circle(6).extrude(15)",

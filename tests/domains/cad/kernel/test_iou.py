@@ -64,6 +64,20 @@ def test_small_shifts_of_tiny_parts_are_seen(measured: Any, shift: float) -> Non
     assert found == pytest.approx(kept / (2 - kept), abs=1e-7)
 
 
+@pytest.mark.parametrize("budget_s", [5, 0])
+def test_a_part_on_arms_of_90_metres_is_compared(measured: Any, budget_s: float) -> None:
+    plate = "result = box(60, 40, 8)\n"
+    arms = "for i in range(3):\n    s = [0.002] * 3\n    s[i] = 9e4\n    result = result.union(box(*s))\n"
+    found = measured(HEAD + plate + arms, "iou", "frame", "aligned", against=HEAD + plate, budget_s=budget_s)
+    assert found["iou"]["value"] == pytest.approx(1, abs=0.01)
+
+
+def test_a_frame_of_wires_is_equal_to_itself(measured: Any) -> None:
+    frame = "result = box(900, 0.1, 0.1).union(box(0.1, 900, 0.1)).union(box(0.1, 0.1, 900))"
+    found = measured(HEAD + frame, "iou", against=HEAD + frame)["iou"]
+    assert (found["value"], found["method"]) == (pytest.approx(1), "boolean")
+
+
 def test_several_solids_are_compared_one_by_one(measured: Any) -> None:
     row = "result = cq.Workplane().pushPoints([(i, 0) for i in range({})]).box(1, 1, 1, combine=False)"
     found = measured(HEAD + row.format(3), "iou", against=HEAD + row.format(4), single=False)["iou"]

@@ -11,6 +11,9 @@ import pytest
 
 pytest.importorskip("cadquery")
 
+from OCP.Standard import Standard_Failure
+
+from domains.cad.kernel import meter
 from domains.cad.kernel.mesh_formats import read_stl
 from domains.cad.kernel.meter import FILES, MEASURES, measure
 from domains.cad.kernel.runner import run
@@ -86,6 +89,25 @@ def test_a_reference_that_encloses_nothing_is_our_failure(measured: Any) -> None
 def test_a_broken_payload_is_the_program_s_failure(payload: bytes) -> None:
     with pytest.raises(ScriptFailure):
         measure(payload, REQUEST, ())
+
+
+@pytest.mark.parametrize(
+    ("raised", "seen", "message"),
+    [
+        (Standard_Failure("gp_Dir"), ScriptFailure, "invalid: the kernel fails on the shape: Standard_Failure: gp_Dir"),
+        (MemoryError(), ScriptFailure, "memory: the shape takes more memory"),
+        (KeyError("ours"), KeyError, "ours"),
+    ],
+)
+def test_what_the_kernel_throws_at_a_payload_is_its_program_s_failure(
+    monkeypatch: pytest.MonkeyPatch, raised: Exception, seen: type[Exception], message: str
+) -> None:
+    def fail(solid: object) -> None:
+        raise raised
+
+    monkeypatch.setattr(meter, "find_holes", fail)
+    with pytest.raises(seen, match=message):
+        measure(run(PLATE), REQUEST | {"want": ["holes"]}, ())
 
 
 def test_requests_that_cannot_be_met_are_named() -> None:

@@ -53,6 +53,27 @@ def test_area_centre_edges_and_place_of_a_box(measured: Any) -> None:
     assert solid["n_edges"] == 12
 
 
+SHELLS = (
+    "from OCP.BRep import BRep_Builder\nfrom OCP.TopAbs import *\n"
+    "from OCP.TopoDS import TopoDS_Face, TopoDS_Shell, TopoDS_Solid\nbuilder = BRep_Builder()\n"
+    "def solid(*bodies, faces=TopAbs_FORWARD):\n"
+    "    made = TopoDS_Solid(); builder.MakeSolid(made)\n"
+    "    for i, body in enumerate(bodies):\n"
+    "        shell = body.Shells()[0].wrapped\n"
+    "        builder.Add(made, shell.Oriented(faces) if i else shell)\n"
+    "    return cq.Solid(made)\n"
+    "def one_shell(faces):\n"
+    "    shell = TopoDS_Shell(); builder.MakeShell(shell)\n"
+    "    [builder.Add(shell, face.wrapped) for face in faces]; shell.Closed(True)\n"
+    "    made = TopoDS_Solid(); builder.MakeSolid(made); builder.Add(made, shell)\n"
+    "    return cq.Solid(made)\n"
+)
+
+CORNER = (
+    "from OCP.BRep import BRep_Builder\nfrom OCP.gp import gp_Pnt\nresult = box(1)\n"
+    "BRep_Builder().UpdateVertex(result.Vertices()[0].wrapped, gp_Pnt(float('{}'), 0, 0), 1e-7)"
+)
+
 TRAPS = {
     "open shell": ("result = cq.Shell.makeShell(box(1).Faces()[:5])", "not_solid"),
     "closed shell": ("result = box(1).Shells()[0]", "not_solid"),
@@ -97,6 +118,45 @@ TRAPS = {
         "result = cq.Workplane().polyline([(0, 0), (10, 10), (10, 0), (0, 7)]).close().extrude(3)",
         "invalid",
     ),
+    "shell inside, facing outwards": (SHELLS + "result = solid(box(9), box(3, (3, 3, 3)))", "invalid"),
+    "cavity outside": (SHELLS + "result = solid(box(3), box(1, (9, 9, 9)), faces=TopAbs_REVERSED)", "invalid"),
+    "cavity around": (SHELLS + "result = solid(box(3, (3, 3, 3)), box(9), faces=TopAbs_REVERSED)", "invalid"),
+    "faces that bound nothing": (
+        SHELLS + "result = solid(box(9), box(3, (3, 3, 3)), faces=TopAbs_INTERNAL)",
+        "invalid",
+    ),
+    "walls of holes that bound nothing": (
+        SHELLS + "result = solid(box(9), cq.Solid.makeCylinder(1, 9, cq.Vector(4, 4, 0)), faces=TopAbs_INTERNAL)",
+        "invalid",
+    ),
+    "solid that bounds nothing": (
+        "from OCP.TopAbs import TopAbs_INTERNAL\nresult = cq.Solid(box(9).wrapped.Oriented(TopAbs_INTERNAL))",
+        "invalid",
+    ),
+    "shell of two cubes": (SHELLS + "result = one_shell(box(1).Faces() + box(1, (5, 0, 0)).Faces())", "invalid"),
+    "every face twice": (SHELLS + "result = one_shell(box(1).Faces() * 2)", "invalid"),
+    "a face and its back": (
+        SHELLS + "f = box(1).Faces()[0]; result = one_shell([f, cq.Face(f.wrapped.Reversed())])",
+        "invalid",
+    ),
+    "closed in name": (SHELLS + "result = one_shell(box(1).Faces()[:5])", "invalid"),
+    "a face that does not fit": (SHELLS + "result = one_shell(box(1).Faces()[:5] + box(0.999).Faces()[5:])", "invalid"),
+    "a face without a surface": (
+        SHELLS + "f = TopoDS_Face(); builder.MakeFace(f); result = one_shell(box(1).Faces() + [cq.Face(f)])",
+        "invalid",
+    ),
+    "no faces": (SHELLS + "result = one_shell([])", "invalid"),
+    "faces without rims": (
+        SHELLS + "result = one_shell([cq.Face(f.wrapped.EmptyCopied()) for f in box(1).Faces()])",
+        "too_big",
+    ),
+    "NaN corner": (CORNER.format("nan"), "invalid"),
+    "infinite corner": (CORNER.format("inf"), "invalid"),
+    "endless prism": (
+        "from OCP.gp import gp_Dir\nfrom OCP.BRepPrimAPI import BRepPrimAPI_MakePrism\n"
+        "result = cq.Solid(BRepPrimAPI_MakePrism(cq.Face.makePlane(1, 1).wrapped, gp_Dir(0, 0, 1), True).Shape())",
+        "too_big",
+    ),
     "fifty copies": ("result = cq.Compound.makeCompound([box(1)] * 50)", "multi_solid"),
     "two solids": ("result = cq.Compound.makeCompound([box(1), box(1, (5, 0, 0))])", "multi_solid"),
     "NaN size": ("result = cq.Solid.makeBox(float('nan'), 1, 1)", "invalid"),
@@ -135,6 +195,15 @@ OVERLAPS = {
 def test_copies_that_overlap_are_no_part_even_where_several_solids_may_be(measured: Any, program: str) -> None:
     with pytest.raises(ScriptFailure, match="overlap"):
         measured(HEAD + program, single=False)
+
+
+@pytest.mark.parametrize("made", ["cq.Edge.makeLine((0, 0, 0), (1, 0, 0))", "cq.Vertex.makeVertex(0, 0, 0)"])
+def test_what_the_runner_would_not_ship_is_no_shape(made: str) -> None:
+    import cadquery as cq
+
+    with pytest.raises(ScriptFailure) as failure:
+        sound_solids(read_brep(brep_bytes(eval(made, {"cq": cq}).wrapped)), single=True)
+    assert failure.value.code == "not_a_shape"
 
 
 def test_solids_that_touch_are_a_part_where_several_may_be(measured: Any) -> None:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import uvicorn
+from fastapi import FastAPI
 
+from domains.medical.doctors import KbDoctor
 from domains.medical.options import MedicalOptions
 from domains.medical.page.app import make_app
+from domains.medical.schema import Case
 
 CHROMIUM = Path("/usr/bin/chromium")
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>?"
@@ -23,10 +27,9 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="module")
-def address(kb_folder: Path) -> Iterator[str]:
-    """The real app on a free port of this computer."""
-    app = make_app(kb_folder, MedicalOptions(budget=4, confidence=1.0), None)
+@contextmanager
+def served(app: FastAPI) -> Iterator[str]:
+    """Serve an app on a free port of this computer."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning", ws="none", timeout_graceful_shutdown=1))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
@@ -34,6 +37,13 @@ def address(kb_folder: Path) -> Iterator[str]:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
         server.should_exit = True
         thread.join(timeout=20)
+
+
+@pytest.fixture(scope="module")
+def address(kb_folder: Path) -> Iterator[str]:
+    """The real app."""
+    with served(make_app(kb_folder, MedicalOptions(budget=4, confidence=1.0), None)) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
@@ -47,9 +57,9 @@ def browser() -> Iterator[Any]:
         chromium.close()
 
 
-@pytest.fixture
-def page(browser: Any, address: str) -> Iterator[Any]:
-    """A loaded page; afterwards it must have asked nobody else, opened no dialog and logged no error."""
+@contextmanager
+def loaded(browser: Any, address: str) -> Iterator[Any]:
+    """Load a page; afterwards it must have asked nobody else, opened no dialog and logged no error."""
     context = browser.new_context(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
     page = context.new_page()
     page.set_default_timeout(15_000)
@@ -65,6 +75,12 @@ def page(browser: Any, address: str) -> Iterator[Any]:
     context.close()
     assert wrong == []
     assert [url for url in asked if not url.startswith(address)] == []
+
+
+@pytest.fixture
+def page(browser: Any, address: str) -> Iterator[Any]:
+    with loaded(browser, address) as found:
+        yield found
 
 
 def focused(page: Any) -> str:
@@ -162,6 +178,43 @@ def test_hostile_text_is_text(page: Any) -> None:
     assert page.locator("#transcript .doctor").count() == 1
 
 
+def test_hostile_words_of_cases_and_patients_are_text(browser: Any, text_case: Case, tmp_path: Path) -> None:
+    case = text_case.to_dict()
+    facts = [{**fact, "text": f"{fact['text']} {HOSTILE}"} for fact in case["facts"]]
+    options = [f"{option} {HOSTILE}" for option in case["options"]]
+    hostile = Case.from_dict({**case, "facts": facts, "options": options, "question": HOSTILE})
+    (tmp_path / "test.jsonl").write_text(hostile.to_json() + "\n", encoding="utf-8")
+    app = make_app(tmp_path, MedicalOptions(budget=2), None)
+    with served(app) as address, loaded(browser, address) as page:
+        before = page.locator("img, script, iframe").count()
+        page.click("#next")
+        page.fill("#question", "Do you have a fever?")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#transcript .patient >> nth=1")
+        assert (
+            page.locator("#transcript .patient .text").nth(1).inner_text() == f"Patient complains of fever. {HOSTILE}"
+        )
+        page.select_option("#option", "B")
+        page.click("#answer button")
+        page.wait_for_selector("#verdict:focus")
+        assert page.locator("#verdict").inner_text() == f"Wrong: the diagnosis is Septic arthritis {HOSTILE}"
+        assert page.locator("img, script, iframe").count() == before
+
+
+def test_hostile_words_of_a_watched_doctor_are_text(
+    browser: Any, kb_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(KbDoctor, "next_turn", lambda self, consultation: HOSTILE)
+    with served(make_app(kb_folder, MedicalOptions(budget=1), None)) as address, loaded(browser, address) as page:
+        before = page.locator("img, script, iframe").count()
+        page.select_option("#doctor", "random")
+        page.click("#next")
+        page.click("#step")
+        page.wait_for_selector("#transcript .doctor")
+        assert page.locator("#transcript .doctor .text").inner_text() == HOSTILE
+        assert page.locator("img, script, iframe").count() == before
+
+
 def test_beliefs_can_be_hidden_and_the_disclaimer_cannot(page: Any) -> None:
     page.click("#next")
     page.wait_for_selector("#bars li")
@@ -178,3 +231,4 @@ def test_beliefs_can_be_hidden_and_the_disclaimer_cannot(page: Any) -> None:
         assert box["y"] >= 0
         assert "not medical advice" in page.locator("#disclaimer").inner_text()
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.locator("#go").bounding_box()["y"] == page.locator("#number").bounding_box()["y"]

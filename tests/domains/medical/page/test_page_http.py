@@ -19,7 +19,7 @@ from domains.medical.doctors import KB_DOCTORS, KbDoctor, play
 from domains.medical.interview import Interview
 from domains.medical.kb import EMBEDDED, KnowledgeBase
 from domains.medical.matching import kb_matcher
-from domains.medical.options import MedicalOptions
+from domains.medical.options import EndpointOptions, MedicalOptions
 from domains.medical.page.app import LONGEST_TEXT, make_app
 from domains.medical.page.guard import MOST_BYTES
 from domains.medical.page.session import MOST_SESSIONS
@@ -225,6 +225,12 @@ def test_what_cannot_be_done_now_is_said(kb_folder: Path, visit: Visit) -> None:
     assert visitor.call("answer", option="A")["done"]
     assert "no consultation is under way" in visitor.call("answer", 400, option="A")["error"]
     assert "load the page again" in visitor.call("step", 404, session="unknown")["error"]
+
+
+def test_a_patient_that_cannot_be_asked_is_known_at_the_start(kb_folder: Path) -> None:
+    endpoint = EndpointOptions(base_url="ftp://x", model="m")
+    with pytest.raises(UserError, match="base_url is 'ftp://x'"):
+        make_app(kb_folder, MedicalOptions(endpoint=endpoint), None)
 
 
 def test_hostile_questions_are_text_or_refused(kb_folder: Path, visit: Visit) -> None:

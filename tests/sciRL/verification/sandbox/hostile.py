@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 
 from hostile_attempts import ATTEMPTS
+from hostile_interpreter import INTERPRETER
 from hostile_mischief import MISCHIEF
 
 from sciRL.verification.sandbox.syscalls import DENIED, USED, machine, number
@@ -31,6 +32,7 @@ MODULES = [
     "inspect",
     "io",
     "json",
+    "linecache",
     "marshal",
     "math",
     "mmap",
@@ -55,6 +57,7 @@ MODULES = [
     "termios",
     "threading",
     "time",
+    "tokenize",
     "traceback",
     "tracemalloc",
     "types",
@@ -62,6 +65,7 @@ MODULES = [
     "urllib",
     "warnings",
     "weakref",
+    "zipimport",
 ]
 
 _PRELUDE = """\
@@ -100,7 +104,8 @@ buffer = ctypes.create_string_buffer(4096)
 
 def scripts(canary: Path, secret: Path, port: int) -> dict[str, str]:
     """Return the scripts by name, aimed at a folder, a file and a port of this machine."""
-    return {name: _aimed(_PRELUDE + text, canary, secret, port) for name, text in {**ATTEMPTS, **MISCHIEF}.items()}
+    texts = {**ATTEMPTS, **MISCHIEF, **INTERPRETER}
+    return {name: _aimed(_PRELUDE + text, canary, secret, port) for name, text in texts.items()}
 
 
 def _aimed(text: str, canary: Path, secret: Path, port: int) -> str:

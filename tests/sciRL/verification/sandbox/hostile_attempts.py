@@ -299,6 +299,99 @@ result = attempt(lambda: os.splice(0, 1, 10), lambda: call(NR_vmsplice, 3, buffe
 result = attempt(lambda: call(NR_move_pages, 1, 0, 0, 0, 0, 0), lambda: call(NR_migrate_pages, 1, 1, buffer, buffer),
     lambda: call(NR_mbind, 0, 4096, 0, 0, 0, 0))
 """,
+    # -- other ways to the same places
+    "libc-wrappers": """
+path = CANARY.encode() + b"/wrapped"
+result = attempt(lambda: 1 / (libc.fork() + 1), lambda: 1 / (libc.vfork() + 1), lambda: 1 / (libc.daemon(0, 0) + 1),
+    lambda: 1 / (libc.system(b"exit 0") == 0), lambda: 1 / (libc.popen(b"id", b"r") != 0),
+    lambda: 1 / (libc.posix_spawnp(buffer, b"true", None, None, (ctypes.c_char_p * 2)(b"true", None), None) == 0),
+    lambda: 1 / (libc.open(path, 0o101, 0o666) + 1), lambda: 1 / (libc.creat(path, 0o666) + 1),
+    lambda: 1 / (libc.fopen(path, b"w") != 0), lambda: 1 / (libc.shm_open(b"/scirl-x", 0o102, 0o666) + 1),
+    lambda: 1 / (libc.mkstemp(ctypes.create_string_buffer(b"/tmp/scirl-xXXXXXX")) + 1),
+    lambda: 1 / (libc.getaddrinfo(b"localhost", b"80", None, buffer) == 0))
+""",
+    "from-a-thread": """
+import threading
+ways = (child, lambda: write(CANARY + "/x"), socket.socket, lambda: open(SECRET_FILE).read(),
+    lambda: os.kill(1, 9), lambda: call(NR_unshare, 0x10000000))
+leaks = []
+threads = [threading.Thread(target=lambda way=way: leaks.append(attempt(way))) for way in ways]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+result = "held" if leaks == ["held"] * len(ways) else repr(leaks)
+""",
+    "threads-in-new-namespaces": """
+thread = 0x100 | 0x800 | 0x10000
+result = attempt(*[lambda flag=flag: call(NR_clone, thread | flag, 0, 0, 0, 0)
+    for flag in (0x10000000, 0x20000, 0x40000000, 0x8000000, 0x20000000, 0x4000000, 0x2000000)],
+    lambda: call(NR_clone, 0x8000 | 17, 0, 0, 0, 0))
+""",
+    "sessions-and-groups": """
+result = attempt(os.setsid, lambda: os.setpgid(0, 0), lambda: os.setpgid(0, 1), lambda: os.tcsetpgrp(0, 1),
+    lambda: os.tcgetpgrp(0), os.openpty)
+""",
+    "timers-of-others": """
+import struct
+timer = ctypes.c_long()
+def timer_for(thread):
+    event = ctypes.create_string_buffer(struct.pack("QiiI", 0, 9, 4, thread), 64)
+    return 1 / (libc.timer_create(1, event, ctypes.byref(timer)) == 0)
+result = attempt(*[lambda pid=pid: timer_for(pid) for pid in (1, os.getppid() or 1, 2)])
+""",
+    "library-changed-in-place": """
+import fcntl, mmap, struct
+library = os.open(os.__file__, os.O_RDONLY)
+result = attempt(lambda: os.write(library, b"x"), lambda: os.pwrite(library, b"x", 0),
+    lambda: mmap.mmap(library, 4096, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ | mmap.PROT_WRITE),
+    lambda: os.ftruncate(library, 0), lambda: os.posix_fallocate(library, 0, 1 << 20), lambda: os.fchmod(library, 0),
+    lambda: os.utime(library), lambda: os.fchown(library, 0, 0), lambda: os.setxattr(library, "user.x", b"1"),
+    lambda: fcntl.fcntl(library, fcntl.F_SETFL, os.O_RDWR) or os.write(library, b"x"),
+    lambda: fcntl.lockf(library, fcntl.LOCK_EX | fcntl.LOCK_NB), lambda: fcntl.fcntl(library, fcntl.F_NOTIFY, 1),
+    *[lambda op=op: fcntl.ioctl(library, op, bytearray(8)) for op in (0x40086602, 0x40049409, 0xC0189436, 0x5452)])
+""",
+    "readers-of-the-library": """
+import importlib.machinery, io, linecache, mmap, tokenize, zipimport
+result = attempt(lambda: importlib.machinery.SourceFileLoader("x", SECRET_FILE).get_data(SECRET_FILE),
+    lambda: 1 / len(linecache.getline(SECRET_FILE, 1)), lambda: tokenize.open(SECRET_FILE).read(),
+    lambda: zipimport.zipimporter(SECRET_FILE), lambda: io.open_code(SECRET_FILE).read(),
+    lambda: importlib.machinery.ExtensionFileLoader("x", SECRET_FILE).create_module(None),
+    lambda: ctypes.CDLL(SECRET_FILE))
+""",
+    "project-by-its-path": """
+import json
+folders = json.loads(sys.orig_argv[-1])[0]
+result = attempt(*[lambda f=f, n=n: open(f"{f}/{n}").read() for f in folders
+    for n in ("pyproject.toml", "domains/cad/data/parts/test.jsonl", "sciRL/score.py", "README.md")])
+""",
+    "links-of-the-kernel": """
+roots = ("/proc/self/root", "/proc/1/root", "/proc/self/cwd", "/proc/thread-self/root", "/..", "//", "/./")
+folders = ("/sys", "/run", "/boot", "/dev", "/proc", "/tmp")
+result = attempt(*[lambda p=p: open(p + SECRET_FILE).read() for p in roots],
+    *[lambda n=n: os.open(f"/dev/fd/{n}", os.O_RDWR) for n in range(8)], *[lambda p=p: os.listdir(p) for p in folders])
+""",
+    "climb-from-a-readable-folder": """
+folder = os.open(os.path.dirname(os.__file__), os.O_RDONLY)
+up = "../" * 40
+result = attempt(lambda: os.open(up + SECRET_FILE[1:], 0, dir_fd=folder),
+    lambda: os.open(up + "etc/passwd", 0, dir_fd=folder),
+    lambda: os.fchdir(folder) or open(up + SECRET_FILE[1:]).read(),
+    lambda: os.link(os.__file__, CANARY + "/linked"), lambda: os.symlink(CANARY, "linked", dir_fd=folder))
+""",
+    "rules-of-ones-own": """
+import struct
+def allow_all():
+    attributes = struct.pack("Q", 4)
+    rules = call(NR_landlock_create_ruleset, attributes, len(attributes), 0)
+    root = os.open("/", os.O_PATH)
+    call(NR_landlock_add_rule, rules, 1, struct.pack("=Qi", 4, root), 0)
+    call(NR_landlock_restrict_self, rules, 0)
+attempt(allow_all)
+result = attempt(lambda: open(SECRET_FILE).read(), lambda: write(CANARY + "/x"), lambda: open("/etc/passwd").read())
+""",
+    "rest-of-prctl": """
+options = ((1, 9), (28, 47), (29, 1), (33, 1), (40, 0), (53, 1), (56, 1), (59, 1), (62, 1), (65, 1), (67, 1), (71, 1))
+result = attempt(*[lambda o=o, v=v: libc.prctl(o, v, 0, 0, 0) == 0 or 1 / 0 for o, v in options])
+""",
     # -- the import guard is no boundary, and what lies behind it is locked as well
     "dunder-escape": """
 def shell():

@@ -19,10 +19,11 @@ import pytest
 import toy_sandbox
 from hostile import MODULES, scripts
 from hostile_attempts import ATTEMPTS, NEEDS_OWN_ROOT
+from hostile_interpreter import ENDLESS_INTERPRETER, INTERPRETER
 from hostile_mischief import ENDLESS, MISCHIEF
 from processes import descendants, soon
 
-from sciRL.verification.sandbox.failure import SCRIPT_CODES
+from sciRL.verification.sandbox.failure import MEASURED_CODES, SCRIPT_CODES
 from sciRL.verification.sandbox.layers import OWN_ROOT
 from sciRL.verification.sandbox.outcome import Job, Outcome
 from sciRL.verification.sandbox.pool import SandboxPool
@@ -32,6 +33,7 @@ pytestmark = pytest.mark.skipif(not os.path.exists("/proc/self/ns/pid"), reason=
 
 LIMITS = Limits(cpu_s=1, wall_s=2, memory_mb=256, payload_mb=1, meter_wall_s=5, threads=32)
 TOKEN = "token-that-no-script-may-see"
+UNENDING = ENDLESS | ENDLESS_INTERPRETER
 HONEST = Job("result = 6 * 7", {"n": 1}, (b"the-reference-of-this-job",))
 
 
@@ -99,7 +101,8 @@ def run_alone(around: Surroundings, name: str) -> Outcome:
     began = time.monotonic()
     [outcome] = around.pool.run([Job(around.sources[name])])
     assert time.monotonic() - began < LIMITS.wall_s + 1.0
-    assert outcome.ok or (outcome.fault == "script" and outcome.code in SCRIPT_CODES), outcome
+    # No meter refuses anything here: a code that only a measurement can find would be forged.
+    assert outcome.ok or (outcome.fault == "script" and outcome.code in SCRIPT_CODES - MEASURED_CODES), outcome
     assert TOKEN not in str(outcome)
     assert outcome.message.isprintable()
     assert len(outcome.message) <= 500
@@ -125,7 +128,7 @@ def test_attempt_fails(around: Surroundings, name: str) -> None:
         assert outcome.code in {"crash", "exec_error", "import_denied", "memory"}, outcome
 
 
-@pytest.mark.parametrize("name", [name for name in MISCHIEF if name not in ENDLESS])
+@pytest.mark.parametrize("name", [name for name in (*MISCHIEF, *INTERPRETER) if name not in UNENDING])
 def test_mischief_hurts_nobody_else(around: Surroundings, name: str) -> None:
     outcome = run_alone(around, name)
     if outcome.ok:
@@ -134,7 +137,7 @@ def test_mischief_hurts_nobody_else(around: Surroundings, name: str) -> None:
 
 
 def test_endless_scripts_are_stopped(around: Surroundings) -> None:
-    names = sorted(ENDLESS)
+    names = sorted(UNENDING)
     outcomes = around.pool.run([Job(around.sources[name]) for name in names] + [HONEST])
     assert outcomes.pop().ok
     for name, outcome in zip(names, outcomes, strict=True):

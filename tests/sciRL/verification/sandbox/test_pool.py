@@ -96,6 +96,10 @@ def test_measurements_and_blobs_come_back(pool: SandboxPool) -> None:
         ({"do": "big", "bytes": 1 << 30}, "sandbox_error", "sandbox", "MemoryError"),
         ({"do": "sleep"}, "meter_timeout", "sandbox", "more than 2 s"),
         ({"do": "loop"}, "meter_timeout", "sandbox", "more than"),
+        ({"do": "crash"}, "sandbox_error", "sandbox", "SIGSEGV"),
+        # What its own code raises, and what a sleep does, stays the meter's failure whatever it handles.
+        ({"do": "raise", "alone": True}, "sandbox_error", "sandbox", "RuntimeError: the meter is broken"),
+        ({"do": "sleep", "alone": True}, "meter_timeout", "sandbox", "more than 2 s"),
     ],
 )
 def test_a_meter_that_fails_is_not_the_scripts_fault(
@@ -104,6 +108,23 @@ def test_a_meter_that_fails_is_not_the_scripts_fault(
     [outcome] = pool.run([Job("result = 1", request_)])
     assert (outcome.code, outcome.fault) == (code, fault)
     assert message in outcome.message
+
+
+@pytest.mark.parametrize(
+    ("request_", "code", "message"),
+    [
+        ({"do": "crash", "alone": True}, "crash", "the process that read the result was ended by SIGSEGV"),
+        ({"do": "loop", "alone": True}, "too_big", "CPU to measure"),
+        ({"do": "refuse", "alone": True}, "invalid", "the payload is no good"),
+    ],
+)
+def test_a_payload_that_ends_its_meter_is_the_scripts_fault(
+    pool: SandboxPool, request_: dict[str, object], code: str, message: str
+) -> None:
+    [outcome] = pool.run([Job("result = 1", request_)])
+    assert (outcome.code, outcome.fault) == (code, "script")
+    assert message in outcome.message
+    assert pool.run([Job("result = 1", {"alone": True})])[0].measurements["text"] == "1"
 
 
 def test_outcomes_come_in_the_order_of_the_jobs(pool: SandboxPool) -> None:

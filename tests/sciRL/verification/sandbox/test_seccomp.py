@@ -62,6 +62,8 @@ def test_every_denied_call_fails_with_eperm_and_its_neighbours_do_not(architectu
         ("tgkill", (1, 1, 9), errno.EPERM),
         ("clone", (0x3D0F00,), "allow"),  # the flags of a new thread
         ("clone", (0x1200011,), errno.EPERM),  # the flags of fork
+        ("clone", (0x3D0F00 | 0x20000,), errno.EPERM),  # a thread with mounts of its own
+        ("clone", (0x3D0F00 | 0x40000000,), errno.EPERM),  # with a network of its own
         ("clone3", (1, 88), errno.ENOSYS),
         ("openat", (-100, 1, 0o2000000), "allow"),  # O_CLOEXEC, to read
         ("openat", (-100, 1, 0o1), errno.EPERM),
@@ -93,6 +95,11 @@ def test_calls_are_allowed_by_their_arguments(
 def test_an_old_open_cannot_write() -> None:
     assert decide("x86_64", 2, 1, 0) == "allow"
     assert decide("x86_64", 2, 1, 0o101) == errno.EPERM
+
+
+@pytest.mark.parametrize(("architecture", "calls"), [("x86_64", (303, 304)), ("aarch64", (264, 265))])
+def test_files_cannot_be_opened_by_handle(architecture: str, calls: tuple[int, int]) -> None:
+    assert [decide(architecture, call, -100, 1) for call in calls] == [errno.EPERM] * 2
 
 
 def test_foreign_and_unknown_calls() -> None:
