@@ -3,8 +3,9 @@
     python benchmarks/learning.py crystal demo --seeds 0 1 2 --out runs/bench-demo
     python benchmarks/learning.py crystal mp20 --data DATASET --seeds 0 1 2 --out runs/bench-mp20
 
-Runs that are finished are read, interrupted ones resumed. Per arm: mean and standard deviation over seeds,
-and the mean paired difference to the reference arm with a 95 % bootstrap interval over seeds.
+Runs that are finished are read, interrupted ones resumed. Per arm: mean and standard deviation over seeds. Per trained
+arm and every other: the difference of scores, attempt by attempt of the same seed and task, its mean over the seeds and
+a 95 % bootstrap interval over attempts, drawn within each seed.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ import json
 import statistics
 from datetime import date
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from sciRL.domain import load_domain
 from sciRL.run.pipeline import train
@@ -46,15 +50,25 @@ def main() -> None:
         seed: run_seed(args.domain, recipe, args.data, [f"seed={seed}", *overrides], args.out / f"seed-{seed}")
         for seed in args.seeds
     }
-    table = tabulate(runs)
+    table, compared = tabulate(runs), differences(runs)
     target = args.json or Path(__file__).parent / "results" / f"learning_{args.domain}_{args.recipe}.json"
     target.write_text(
         json.dumps(
-            {"date": date.today().isoformat(), "seeds": args.seeds, "overrides": overrides, "arms": table}, indent=1
+            {
+                "date": date.today().isoformat(),
+                "seeds": args.seeds,
+                "overrides": overrides,
+                "arms": table,
+                "differences": compared,
+            },
+            indent=1,
         )
         + "\n"
     )
     print_table(table, ["pass_rate", *args.metrics])
+    for row in compared:
+        low, high = row["interval"]
+        print(f"{row['arm']} - {row['against']}: {row['mean']:+.3f} ({low:+.3f} to {high:+.3f})")
     print(f"written to {target}")
 
 
@@ -72,6 +86,35 @@ def tabulate(runs: dict[int, dict[str, ArmResult]]) -> dict[str, dict[str, objec
             "metrics": {key: [summary[key] for summary in summaries] for key in shared},
         }
     return out
+
+
+def differences(runs: dict[int, dict[str, ArmResult]], resamples: int = 2000) -> list[dict[str, Any]]:
+    """Return the paired difference of mean scores of every trained arm to every other that was trained at all."""
+    arms = next(iter(runs.values())).values()
+    pairs = [
+        (arm.name, other.name)
+        for arm in arms
+        if arm.role == "trained"
+        for other in arms
+        if other.name != arm.name and other.role != "untrained"
+    ]
+    return [{"arm": arm, "against": other, **_paired(runs, arm, other, resamples)} for arm, other in pairs]
+
+
+def _paired(runs: dict[int, dict[str, ArmResult]], arm: str, other: str, resamples: int) -> dict[str, Any]:
+    rng = np.random.default_rng(0)
+    by_seed, drawn = [], np.zeros(resamples)
+    for arms in runs.values():
+        pairs = zip(arms[arm].records, arms[other].records, strict=True)
+        scores = [(a.score.value, b.score.value) for a, b in pairs]
+        values = np.array([a - b for a, b in scores if a is not None and b is not None])
+        by_seed.append(float(values.mean()))
+        drawn += values[rng.integers(len(values), size=(resamples, len(values)))].mean(axis=1) / len(runs)
+    return {
+        "by_seed": by_seed,
+        "mean": statistics.mean(by_seed),
+        "interval": [float(bound) for bound in np.quantile(drawn, (0.025, 0.975))],
+    }
 
 
 def print_table(table: dict[str, dict[str, object]], metrics: list[str]) -> None:
