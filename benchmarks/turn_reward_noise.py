@@ -5,8 +5,9 @@
 A policy of the tiny recipe (the folder named, of Hugging Face layout) leads eight consultations with each of 256
 patients. Every rule of `turn_reward` pays the same consultations; with discounts 0, 0.5 and 1 the returns, compared at
 their place, become the policy gradient of each half of the patients. The cosine between the two gradients says how much
-of a step is signal: c = s / (s + n) for signal s and noise n, squared norms, of 1,024 consultations. Prints one table
-and writes benchmarks/results/turn_reward_noise.json.
+of a step is signal: c = s / (s + n) for signal s and noise n, squared norms, of 1,024 consultations. The mean reward of
+a turn stands beside it: that of `expected` is the mean of `belief` as far as the table of chances is true of the
+patients. Prints one table and writes benchmarks/results/turn_reward_noise.json.
 """
 
 from __future__ import annotations
@@ -93,16 +94,18 @@ def main() -> None:
     cells: list[dict[str, Any]] = []
     with WorkerPool(0) as pool:
         algorithm, episodes, batch = played(options.policy, options.patients, pool)
-        print("| rule | discount | cosine of two halves |\n| --- | ---: | ---: |")
+        print("| rule | mean reward of a turn | discount | cosine of two halves |\n| --- | ---: | ---: | ---: |")
         for rule in RULES:
-            rewarded = batch.with_columns({"turn_reward": paid(episodes, rule)})
+            rewards = paid(episodes, rule)
+            mean, error = float(rewards.mean()), float(rewards.std() / len(rewards) ** 0.5)
+            rewarded = batch.with_columns({"turn_reward": rewards})
             for gamma in DISCOUNTS:
                 transform = TurnAdvantage("return", True, "place", False, gamma, 1.0, 0.0)
                 filled = rewarded.with_columns(transform.apply(rewarded, AdvantageContext(0)))
                 first, second = (gradient(algorithm, filled, half) for half in (0, 1))
                 cosine = float(torch.nn.functional.cosine_similarity(first, second, dim=0))
-                cells.append({"rule": rule, "discount": gamma, "cosine": cosine})
-                print(f"| {rule} | {gamma} | {cosine:.3f} |", flush=True)
+                cells.append({"rule": rule, "mean": mean, "mean_error": error, "discount": gamma, "cosine": cosine})
+                print(f"| {rule} | {mean:.4f} +- {error:.4f} | {gamma} | {cosine:.3f} |", flush=True)
     result = {"date": datetime.now(UTC).isoformat(), "patients": options.patients, "consultations": 8, "cosines": cells}
     options.out.write_text(json.dumps(result, indent=1) + "\n")
     print(f"written to {options.out}")

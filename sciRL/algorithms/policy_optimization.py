@@ -31,6 +31,8 @@ from sciRL.advantage.shaping import KlReward, OverlongFilter, ShuffledOutcome, S
 from sciRL.advantage.turns import TurnAdvantage
 from sciRL.algorithms.base import Metrics
 from sciRL.algorithms.setting import LanguageSetting, SamplingConfig
+from sciRL.domain import LanguageDomain
+from sciRL.environments.conversation import ConversationEnvironment
 from sciRL.errors import UserError
 from sciRL.learning.learner import Learner
 from sciRL.learning.optimizer import OptimizerConfig
@@ -208,6 +210,14 @@ class PolicyOptimizationConfig(BaseModel):
         )
 
 
+def demand_conversation(
+    config: PolicyOptimizationConfig, domain: LanguageDomain, environment: ConversationEnvironment | None
+) -> None:
+    """Raise `UserError` for rewards of turns where a domain asks for one answer."""
+    if config.turns is not None and environment is None:
+        raise UserError(f"turns is set, but domain {domain.name!r} asks for one answer; allowed: null")
+
+
 def make_transforms(config: PolicyOptimizationConfig, seed: int) -> list[AdvantageTransform]:
     """Return the outcome shaping and the advantage of a configuration, in order."""
     settings = config.settings()
@@ -302,9 +312,8 @@ class PolicyOptimization:
         }
         environment = setting.domain.conversation(setting.data, setting.options)
         turns = self.config.turns
+        demand_conversation(self.config, setting.domain, environment)
         if environment is None:
-            if turns is not None:
-                raise UserError(f"turns is set, but domain {setting.domain.name!r} asks for one answer; allowed: null")
             return Rollout(**parts)
         probe = turns is not None and turns.method == "igpo"
         return EpisodeRollout(environment=environment, max_context=setting.policy.max_context, probe=probe, **parts)

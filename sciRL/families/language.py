@@ -8,12 +8,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from sciRL.algorithms.policy_optimization import PolicyOptimization, PolicyOptimizationConfig
+from sciRL.algorithms.policy_optimization import PolicyOptimization, PolicyOptimizationConfig, demand_conversation
 from sciRL.algorithms.preference import PreferenceConfig, PreferenceOptimization
 from sciRL.algorithms.setting import LanguageComputeConfig, LanguageSetting, SamplingConfig
 from sciRL.algorithms.supervised import SupervisedConfig, SupervisedFineTuning
 from sciRL.domain import Domain, LanguageDomain
-from sciRL.errors import UserError
 from sciRL.families import AlgorithmKind, Answer, Family
 from sciRL.models.loading import LanguagePolicy, ModelConfig, load_policy
 from sciRL.rollout.base import Request
@@ -89,15 +88,16 @@ def check(setting: LanguageSetting, trains: Sequence[BaseModel]) -> None:
     Raises:
         UserError: data that a stage cannot use, an environment that cannot be made, or turns where there are none.
     """
-    domain, options = setting.domain, setting.options
-    environment = domain.conversation(setting.data, options)
+    domain, data, options = setting.domain, setting.data, setting.options
+    environment = domain.conversation(data, options)
+    kinds = {type(train) for train in trains}
+    if SupervisedConfig in kinds:
+        domain.demonstrations(data, "train", options, setting.seed)
+    if kinds - {SupervisedConfig}:
+        domain.tasks(data, "train", options)
     for train in trains:
-        if isinstance(train, SupervisedConfig):
-            domain.demonstrations(setting.data, "train", options, setting.seed)
-        else:
-            domain.tasks(setting.data, "train", options)
-        if environment is None and getattr(train, "turns", None) is not None:
-            raise UserError(f"turns is set, but domain {domain.name!r} asks for one answer; allowed: null")
+        if isinstance(train, PolicyOptimizationConfig):
+            demand_conversation(train, domain, environment)
 
 
 def reopen(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import numpy as np
 import pytest
 from consultations import meet
 
@@ -188,7 +189,7 @@ def test_turn_rewards_follow_the_options(folder: Path, case: Case) -> None:
     assert key is not None
     turns = [*ask(case, key, key), "nonsense", f"answer: {case.answer}"]
     paid = {}
-    for rule in ("none", "sig", "promed", "belief"):
+    for rule in ("none", "sig", "promed", "belief", "expected"):
         options = COMPACT.model_copy(update={"turn_reward": rule})
         clinic = make_clinic(folder, options)
         paid[rule] = turn_rewards(converse(folder, case, options, *turns), clinic)
@@ -198,8 +199,13 @@ def test_turn_rewards_follow_the_options(folder: Path, case: Case) -> None:
     assert paid["promed"] == pytest.approx([3 * weight + 1, 1.0, 0.0, 4.0])
     known = [set(case.known_ids), {*case.known_ids, key}]
     sets = [[fact.id in ids for fact in case.facts] for ids in known]
-    before, after = NaiveBayesBelief(make_clinic(folder, COMPACT).kb).logp(case, sets)  # type: ignore[arg-type]
+    belief = NaiveBayesBelief(make_clinic(folder, COMPACT).kb)  # type: ignore[arg-type]
+    before, after = belief.logp(case, sets)
     assert paid["belief"] == pytest.approx([math.exp(after) - math.exp(before), 0.0, 0.0, 0.0])
+    column = next(index for index, fact in enumerate(case.facts) if fact.key == key)
+    [gain] = belief.expected_gain(case, np.array(sets[:1]), np.array([column]))
+    assert gain > 0
+    assert paid["expected"] == pytest.approx([gain, 0.0, 0.0, 0.0])
 
 
 def test_cases_of_one_name_keep_their_own_weights(folder: Path, case: Case) -> None:

@@ -155,6 +155,10 @@ def test_returns_are_compared_at_their_place(rebuilt: bool) -> None:
     found = by_turn(make_batch(episodes, rebuilt), config.transform())
     assert found[0] == pytest.approx([0.175, 0.15])
     assert found[1] == pytest.approx([-0.175, -0.15, 0.0])
+    # With a discount of 0 a turn gets its own reward alone: [0.3, 1.0] and [0.1, 0.2, 0].
+    found = by_turn(make_batch(episodes, rebuilt), TurnConfig(method="turns", gamma=0.0).transform())
+    assert found[0] == pytest.approx([0.1, 0.4])
+    assert found[1] == pytest.approx([-0.1, -0.4, 0.0])
 
 
 @pytest.mark.parametrize("method", ["outcome", "turns", "igpo", "promed"])
