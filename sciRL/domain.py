@@ -63,6 +63,14 @@ class BuildReport:
     splits: dict[str, int] = field(default_factory=dict)
     examples: list[str] = field(default_factory=list)
 
+    def lines(self) -> list[str]:
+        """Return what a person wants to know: rows kept, by split, and why others were dropped."""
+        kept = [f"{self.out}: kept {self.kept} of {self.read} rows"]
+        kept += [f"  {name:12s} {count}" for name, count in self.splits.items()]
+        reasons = sorted(self.dropped.items(), key=lambda item: -item[1])
+        dropped = [f"  {count:6d}  {reason}" for reason, count in reasons]
+        return [*kept, *(["dropped (manifest.json says more):", *dropped] if dropped else [])]
+
 
 @dataclass(frozen=True)
 class Record:

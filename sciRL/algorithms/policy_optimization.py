@@ -181,10 +181,9 @@ class PolicyOptimizationConfig(BaseModel):
 
     @model_validator(mode="after")
     def _check(self) -> PolicyOptimizationConfig:
-        if self.overlong_cache is not None and self.overlong_cache > self.sampling.max_new_tokens:
-            raise ValueError(
-                f"overlong_cache is {self.overlong_cache}; allowed: up to max_new_tokens {self.sampling.max_new_tokens}"
-            )
+        longest = self.sampling.max_new_tokens
+        if self.overlong_cache is not None and longest is not None and self.overlong_cache > longest:
+            raise ValueError(f"overlong_cache is {self.overlong_cache}; allowed: up to max_new_tokens {longest}")
         if self.dual_clip is not None and 0 < self.dual_clip <= 1:
             raise ValueError(f"dual_clip is {self.dual_clip}; allowed: 0 (off) or above 1")
         if self.sampling.temperature == 0:
@@ -228,7 +227,7 @@ def make_transforms(config: PolicyOptimizationConfig, seed: int) -> list[Advanta
     if config.shuffle_rewards:
         transforms.append(ShuffledOutcome(seed))
     if config.overlong_cache is not None:
-        transforms.append(SoftOverlong(config.sampling.max_new_tokens, config.overlong_cache))
+        transforms.append(SoftOverlong(config.sampling.limit, config.overlong_cache))
     if kl_reward and not per_token:
         transforms.append(KlReward(kl_reward))
     if settings.overlong_filter:
@@ -247,7 +246,7 @@ def make_transforms(config: PolicyOptimizationConfig, seed: int) -> list[Advanta
 def make_terms(config: PolicyOptimizationConfig) -> list[LossTerm]:
     """Return the loss terms of a configuration."""
     settings = config.settings()
-    length = config.sampling.max_new_tokens
+    length = config.sampling.limit
     terms: list[LossTerm] = [
         ClippedPolicy(
             settings.aggregation,

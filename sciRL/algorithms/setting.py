@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from sciRL.algorithms.base import Policy
 from sciRL.domain import ControlDomain, Domain, FlowDomain, LanguageDomain
+from sciRL.errors import UserError
 from sciRL.learning.distributed import ProcessGroup
 from sciRL.models.loading import LanguagePolicy
 from sciRL.rollout.base import SamplingParameters
@@ -28,8 +29,8 @@ class SamplingConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    max_new_tokens: int = Field(256, ge=1)
-    """Longest answer in tokens."""
+    max_new_tokens: int | None = Field(256, ge=1)
+    """Longest answer in tokens; null is that of the longest training demonstration, to the next multiple of 64."""
     temperature: float = Field(1.0, ge=0)
     """Softmax temperature; 0 is greedy."""
     top_p: float = Field(1.0, gt=0, le=1)
@@ -37,9 +38,20 @@ class SamplingConfig(BaseModel):
     top_k: int = Field(0, ge=0)
     """Number of tokens kept; 0 is off."""
 
+    @property
+    def limit(self) -> int:
+        """The longest answer in tokens.
+
+        Raises:
+            UserError: it is null, and no run has put the demonstrations' length in its place.
+        """
+        if self.max_new_tokens is None:
+            raise UserError("sampling.max_new_tokens is null, which only training can fill; give a number of tokens")
+        return self.max_new_tokens
+
     def parameters(self) -> SamplingParameters:
         """Return the sampler's form."""
-        return SamplingParameters(self.max_new_tokens, self.temperature, self.top_p, self.top_k)
+        return SamplingParameters(self.limit, self.temperature, self.top_p, self.top_k)
 
 
 class ComputeConfig(BaseModel):

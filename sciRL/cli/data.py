@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import textwrap
 from pathlib import Path
 
 from sciRL.cli.arguments import add_domain, key_values, open_domain
-from sciRL.domain import BuildReport, Domain
+from sciRL.domain import Domain
 from sciRL.errors import UserError
 
 HELP = "build a dataset folder from a file of your field, or check one"
@@ -34,7 +35,9 @@ def run(args: argparse.Namespace) -> int:
     if args.action == "build":
         domain = open_domain(args.domain)
         report = domain.build(args.source, args.out, key_values(args.option, "--option"))
-        print("\n".join(_build_lines(report)))
+        print("\n".join(report.lines()))
+        for example in report.examples[:1]:
+            print(f"first row:\n{textwrap.indent(example, '  ')}")
         return 0
     if not args.folder.is_dir():
         raise UserError(f"dataset folder {args.folder} does not exist")
@@ -53,14 +56,3 @@ def _domain_of(folder: Path) -> Domain:
             f"{manifest} is missing or names no domain: {folder} was not made by `scirl data build`"
         ) from None
     return open_domain(str(name))
-
-
-def _build_lines(report: BuildReport) -> list[str]:
-    lines = [f"{report.out}: kept {report.kept} of {report.read} rows"]
-    lines += [f"  {name:12s} {count}" for name, count in report.splits.items()]
-    if report.dropped:
-        lines.append("dropped (manifest.json says more):")
-        lines += [f"  {count:6d}  {reason}" for reason, count in sorted(report.dropped.items(), key=lambda x: -x[1])]
-    if report.examples:
-        lines += ["first row:", *(f"  {line}" for line in report.examples[0].splitlines())]
-    return lines

@@ -55,8 +55,9 @@ class Family:
     """What `Algorithm.compute` counts, for reports."""
     rate: str
     """Name of the metric of compute a second."""
-    check: Callable[[Any, Sequence[BaseModel]], None] = lambda setting, trains: None
-    """(setting, the `train` sections of the stages) -> nothing; `UserError` for what a stage would refuse later."""
+    prepare: Callable[[Any, Any], Any] = lambda setting, config: config
+    """(setting, configuration) -> the configuration with what the data say filled in; `UserError` for what a stage
+    would refuse later."""
     model_name: Callable[[Any], str] = lambda config: "from scratch"
     """(configuration) -> what the run's manifest says of the model's origin."""
     measure: Callable[[Any], dict[str, float]] = lambda setting: {}

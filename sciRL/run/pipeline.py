@@ -76,7 +76,7 @@ def train(
         setting = make_setting(domain, config, folder, pool, processes)
         if not resume:
             # Only now: a model that cannot be loaded, or data that no stage can use, leaves no run folder behind.
-            load_family(domain.family).check(setting, [stage.train for stage in config.active_stages().values()])
+            config = load_family(domain.family).prepare(setting, config)
             run = _create(domain, config, folder, out, processes)
         RunLoop(run, config, setting).run_all(resume)
     run.close()
@@ -140,7 +140,7 @@ def dataset_folder(domain: Domain, data: Path | None, out: Path) -> Path:
     built = out.with_name(f"{out.name}-data-{hash_data(data)[:8]}")
     if not (built / "manifest.json").is_file():
         print(f"building a dataset from {data} in {built}")
-        domain.build(str(data), built, {})
+        print("\n".join(domain.build(str(data), built, {}).lines()))
     return built
 
 

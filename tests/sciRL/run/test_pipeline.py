@@ -16,9 +16,13 @@ from pathlib import Path
 import pytest
 from toy_domain import DOMAIN
 
+from sciRL.config import load_config
+from sciRL.domain import BuildReport
 from sciRL.errors import UserError
+from sciRL.families.language import warn_of_rates
 from sciRL.run.pipeline import dataset_folder, train
 from sciRL.run.results import load_arms
+from sciRL.run.settings import RunConfig, for_domain
 from sciRL.run.tree import load_tree
 
 SUPPORT = Path(__file__).resolve().parents[2] / "support"
@@ -138,10 +142,13 @@ def test_resuming_with_other_data_is_refused(tmp_path: Path) -> None:
         train(DOMAIN, None, None, None, [], out, resume=True)
 
 
-def test_a_dataset_built_beside_a_run_is_that_of_its_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def build(self: object, source: str, out: Path, options: object) -> None:
+def test_a_dataset_built_beside_a_run_is_that_of_its_source_and_says_what_was_dropped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def build(self: object, source: str, out: Path, options: object) -> BuildReport:
         out.mkdir()
         (out / "manifest.json").write_text(Path(source).read_text())
+        return BuildReport(out, 9, 7, {"not a number": 2})
 
     monkeypatch.setattr(type(DOMAIN), "build", build)
     source, out = tmp_path / "rows.csv", tmp_path / "run"
@@ -151,6 +158,9 @@ def test_a_dataset_built_beside_a_run_is_that_of_its_source(tmp_path: Path, monk
         found.append(dataset_folder(DOMAIN, source, out))
         assert (found[-1] / "manifest.json").read_text() == content
     assert found[0] == found[2] != found[1]
+    printed = capsys.readouterr().out
+    assert f"{found[1]}: kept 7 of 9 rows" in printed
+    assert printed.count("     2  not a number") == 2
 
 
 def test_a_run_stops_when_its_verifier_fails(tmp_path: Path) -> None:
@@ -185,6 +195,34 @@ def test_bad_settings_are_one_clear_error(override: str, message: str, tmp_path:
         train(DOMAIN, RECIPE, None, None, [override], tmp_path / "run")
     assert "Traceback" not in str(found.value)
     assert not (tmp_path / "run").exists()
+
+
+def test_an_answer_may_be_as_long_as_the_longest_demonstration_when_no_limit_is_set(tmp_path: Path) -> None:
+    open_limits = ["evaluation.sampling.max_new_tokens=", "stages.grpo.train.sampling.max_new_tokens="]
+    given = [*SHORT, *open_limits, "model.max_length=128", "controls=false"]
+    written = load_config(
+        for_domain(RunConfig, DOMAIN), train(DOMAIN, RECIPE, None, None, given, tmp_path / "run") / "config.yaml"
+    )
+    # Two digits and the end, to the next multiple of 64; what has a limit keeps it.
+    assert written.stages["grpo"].train.sampling.max_new_tokens == 64
+    assert written.evaluation.model_dump()["sampling"]["max_new_tokens"] == 64
+    assert written.stages["dpo"].train.sampling.max_new_tokens == 4
+
+
+@pytest.mark.parametrize("section", ["evaluation", "stages.grpo.train"])
+def test_prompts_that_leave_no_room_for_answers_end_a_run_before_it_begins(section: str, tmp_path: Path) -> None:
+    message = rf"{section}\.sampling\.max_new_tokens is 30 and prompts have up to 5 tokens.* at most 27 fit"
+    with pytest.raises(UserError, match=message):
+        train(DOMAIN, RECIPE, None, None, [f"{section}.sampling.max_new_tokens=30"], tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_large_models_at_the_rates_of_small_ones_are_warned_of(capsys: pytest.CaptureFixture[str]) -> None:
+    warn_of_rates(500_000_000, {"sft": 2e-3, "grpo": 1e-6})
+    assert "(stages.sft 0.002), but this one has 500 M weights" in capsys.readouterr().err
+    warn_of_rates(500_000_000, {"sft": 1e-4})
+    warn_of_rates(1_000_000, {"sft": 2e-3})
+    assert capsys.readouterr().err == ""
 
 
 def test_a_saved_policy_loads_in_plain_transformers_and_generates(uninterrupted: Path) -> None:
