@@ -15,7 +15,7 @@ from sciRL.domain import Figure, Record
 from sciRL.run.charts import Bar, bar_chart, line_chart
 from sciRL.run.directory import RunDirectory, write_text
 from sciRL.run.display import PART_PREFIX
-from sciRL.run.findings import collapsed_metrics, find_warnings, verdict
+from sciRL.run.findings import PASS_RATE, collapsed_metrics, find_warnings, measure_of, verdict
 from sciRL.run.metrics import read_jsonl
 from sciRL.run.page import Cell, facts, format_number, number_cell, page, section, table, text_cell
 from sciRL.run.results import ArmResult, has_passed, load_arms, load_figures, save_arms, save_figures
@@ -109,8 +109,10 @@ def _headline(arms: Sequence[ArmResult]) -> str:
         )
     strong = [index for index, arm in enumerate(arms) if arm.role == "trained"]
     colours = {"trained": 0, "untrained": 7, "reference": 4, "control": 6, "warning": 5, "bound": 3}
-    bars = [Bar(arm.name, arm.pass_rate, *arm.pass_interval, series=colours[arm.role]) for arm in arms]
-    chart = bar_chart("Pass rate with 95 % interval", bars, x_range=(0.0, 1.0), width=900)
+    measure = measure_of(arms)
+    bars = [Bar(arm.name, measure.value(arm), *measure.interval(arm), series=colours[arm.role]) for arm in arms]
+    x_range = (0.0, 1.0) if measure is PASS_RATE else None
+    chart = bar_chart(f"{measure.title} with 95 % interval", bars, x_range, width=900)
     note = (
         "Every arm answered the same held-out tasks and was judged by the same rubric. Pass rate: the answer met every "
         "requirement, over all attempts (95 % Wilson interval). Mean score: over the answers the verifiers could judge "

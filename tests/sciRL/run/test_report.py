@@ -126,6 +126,33 @@ def test_the_verdict_compares_with_the_strongest_other_arm(passed: int, rival: i
     assert "SFT, the strongest other arm" in verdict(arms)
 
 
+def scored(name: str, role: ArmRole, value: float, passed: int = 0) -> ArmResult:
+    task = Task("toy", ({"role": "user", "content": "?"},))
+    values = [value + 0.001 * (i % 5) for i in range(200 - passed)]
+    return ArmResult(name, role, "", "", [Record(task, "", Score(v, {})) for v in [*values, *[1.0] * passed]])
+
+
+def test_where_hardly_any_attempt_passes_mean_scores_are_compared(run: RunDirectory) -> None:
+    arms = [scored("start", "untrained", 0.0), scored("SFT", "reference", 0.2), scored("shuffled", "control", 0.1)]
+    arms.append(scored("RL", "trained", 0.3, passed=1))
+    said = verdict(arms)
+    assert said.startswith("No arm passes 1% of its attempts, so mean scores are compared: RL scores 0.305")
+    assert "SFT, the strongest other arm, scores 0.202" in said
+    assert said.endswith("it got better.")
+    assert find_warnings(arms) == []
+    assert "Mean score with 95 % interval" in written(run, arms)
+    # Two of 200 are enough to be the measure.
+    assert "RL passes 1.0% of 200" in verdict([*arms[:-1], scored("RL", "trained", 0.3, passed=2)])
+    worse = [*arms[:-1], scored("RL", "trained", 0.1)]
+    assert "it got worse" in verdict(worse)
+    assert find_warnings(worse) == ["shuffled (a control) does as well as RL: the reward is not what helped."]
+
+
+def test_an_arm_whose_answers_no_verifier_could_judge_is_no_rival() -> None:
+    lost = arm("SFT", "reference", 0, n=200, failed=200)
+    assert "no other arm to compare it with" in verdict([lost, scored("RL", "trained", 0.3)])
+
+
 def test_a_warning_example_is_no_rival_and_an_empty_report_says_so() -> None:
     assert "nothing about training" in verdict([arm("naive", "warning", 100), arm("RL", "trained", 50)])
     assert "No trained arm" in verdict([arm("SFT", "reference", 100)])
