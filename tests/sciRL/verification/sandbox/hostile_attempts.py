@@ -366,8 +366,14 @@ result = attempt(*[lambda f=f, n=n: open(f"{f}/{n}").read() for f in folders
     "links-of-the-kernel": """
 roots = ("/proc/self/root", "/proc/1/root", "/proc/self/cwd", "/proc/thread-self/root", "/..", "//", "/./")
 folders = ("/sys", "/run", "/boot", "/dev", "/proc", "/tmp")
+def listed(folder):
+    # The way to an interpreter or a library that lies in such a folder is no secret.
+    ways = [path + "/" for path in (sys.prefix, sys.base_prefix, *sys.path)]
+    found = [name for name in os.listdir(folder) if not any(way.startswith(f"{folder}/{name}/") for way in ways)]
+    assert found
+    return found
 result = attempt(*[lambda p=p: open(p + SECRET_FILE).read() for p in roots],
-    *[lambda n=n: os.open(f"/dev/fd/{n}", os.O_RDWR) for n in range(8)], *[lambda p=p: os.listdir(p) for p in folders])
+    *[lambda n=n: os.open(f"/dev/fd/{n}", os.O_RDWR) for n in range(8)], *[lambda p=p: listed(p) for p in folders])
 """,
     "climb-from-a-readable-folder": """
 folder = os.open(os.path.dirname(os.__file__), os.O_RDONLY)
