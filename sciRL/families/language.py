@@ -25,7 +25,7 @@ from sciRL.rollout.samplers import make_sampler
 from sciRL.run.settings import EvaluationConfig, RunConfig
 from sciRL.task import Task
 
-SMALL = 50_000_000
+MOST_FROM_SCRATCH = 50_000_000
 """Models of more weights are taken for pre-trained ones."""
 PRETRAINED_RATE = 2e-4
 """Full fine-tuning of pre-trained models uses 1e-6 to 1e-4; a rate above this is worth a warning."""
@@ -148,7 +148,7 @@ def warn_of_rates(parameters: int, rates: Mapping[str, float]) -> None:
         rates: learning rate of each stage.
     """
     high = [f"stages.{name} {rate:g}" for name, rate in rates.items() if rate > PRETRAINED_RATE]
-    if parameters > SMALL and high:
+    if parameters > MOST_FROM_SCRATCH and high:
         print(
             f"warning: learning rates for a model from scratch ({', '.join(high)}), but this one has "
             f"{parameters / 1e6:.0f} M weights: above {PRETRAINED_RATE:g} a pre-trained model usually forgets what it "

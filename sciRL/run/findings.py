@@ -14,7 +14,7 @@ DIVERSITY_MARK = "effective"
 RIVALS = ("control", "reference", "untrained")
 """Roles of arms that should not be as good as a trained one."""
 FEW_PASS = 0.01
-"""Where no arm passes this share of its attempts, arms are compared by their mean scores: hardly any pass in all."""
+"""Where no compared arm passes this share of its attempts, mean scores decide."""
 
 
 @dataclass(frozen=True)
@@ -52,12 +52,12 @@ MEAN_SCORE = Measure(
     lambda arm: arm.mean_score,
     lambda arm: arm.score_interval,
     _scores,
-    f"No arm passes {FEW_PASS:.0%} of its attempts, so mean scores are compared: ",
+    f"No arm compared passes {FEW_PASS:.0%} of its attempts, so mean scores decide: ",
 )
 
 
 def measure_of(arms: Sequence[ArmResult]) -> Measure:
-    """Return what arms are compared by: the pass rate, or the mean score where hardly any attempt of them passes."""
+    """Return what arms are compared by: the pass rate, or the mean score where hardly any attempt passes."""
     compared = [arm for arm in arms if arm.role in ("trained", *RIVALS)]
     passing = any(arm.pass_rate >= FEW_PASS for arm in compared)
     scored = any(arm.values for arm in compared)

@@ -136,7 +136,7 @@ def test_where_hardly_any_attempt_passes_mean_scores_are_compared(run: RunDirect
     arms = [scored("start", "untrained", 0.0), scored("SFT", "reference", 0.2), scored("shuffled", "control", 0.1)]
     arms.append(scored("RL", "trained", 0.3, passed=1))
     said = verdict(arms)
-    assert said.startswith("No arm passes 1% of its attempts, so mean scores are compared: RL scores 0.305")
+    assert said.startswith("No arm compared passes 1% of its attempts, so mean scores decide: RL scores 0.305")
     assert "SFT, the strongest other arm, scores 0.202" in said
     assert said.endswith("it got better.")
     assert find_warnings(arms) == []
@@ -146,6 +146,11 @@ def test_where_hardly_any_attempt_passes_mean_scores_are_compared(run: RunDirect
     worse = [*arms[:-1], scored("RL", "trained", 0.1)]
     assert "it got worse" in verdict(worse)
     assert find_warnings(worse) == ["shuffled (a control) does as well as RL: the reward is not what helped."]
+
+
+def test_an_upper_bound_that_passes_leaves_the_measure_to_the_others() -> None:
+    arms = [arm("oracle", "bound", 200), scored("SFT", "reference", 0.2), scored("RL", "trained", 0.3)]
+    assert "RL scores 0.302" in verdict(arms)
 
 
 def test_an_arm_whose_answers_no_verifier_could_judge_is_no_rival() -> None:

@@ -367,10 +367,11 @@ result = attempt(*[lambda f=f, n=n: open(f"{f}/{n}").read() for f in folders
 roots = ("/proc/self/root", "/proc/1/root", "/proc/self/cwd", "/proc/thread-self/root", "/..", "//", "/./")
 folders = ("/sys", "/run", "/boot", "/dev", "/proc", "/tmp")
 def listed(folder):
-    # The way to an interpreter or a library that lies in such a folder is no secret.
+    names = os.listdir(folder)
+    # The way to an interpreter or a library that lies in such a folder is no secret; an empty list is a leak too.
     ways = [path + "/" for path in (sys.prefix, sys.base_prefix, *sys.path)]
-    found = [name for name in os.listdir(folder) if not any(way.startswith(f"{folder}/{name}/") for way in ways)]
-    assert found
+    found = [name for name in names if not any(way.startswith(f"{folder}/{name}/") for way in ways)]
+    assert found or not names
     return found
 result = attempt(*[lambda p=p: open(p + SECRET_FILE).read() for p in roots],
     *[lambda n=n: os.open(f"/dev/fd/{n}", os.O_RDWR) for n in range(8)], *[lambda p=p: listed(p) for p in folders])
